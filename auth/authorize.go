@@ -1,0 +1,192 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// loginCooldown is how long a challenge gets the error of the authorization
+// that just failed, instead of another browser window.
+const loginCooldown = 30 * time.Second
+
+// login describes a use of the grant from nothing to token.
+type login struct {
+	trigger Trigger
+	// challenge, if one was the trigger, says where to look and what to ask for.
+	challenge Challenge
+	// scopes are needed beyond those; gather waits a moment for more.
+	scopes []string
+	gather bool
+	// instead is the token that is not good enough; a better one in the store
+	// is adopted.
+	instead *Token
+}
+
+// Authorize returns a usable token, getting one now rather than at the first
+// challenge: from the store, by refreshing, or by the grant, which may involve
+// the user. Errors: *[ConfigError] when there is no grant, *[AuthorizationError],
+// *[TokenError], *[discovery.Error], *[registration.Error], *[IssuerError],
+// *[StoreError], [ErrClosed], and ctx's own.
+func (m *Manager) Authorize(ctx context.Context) (*Token, error) {
+	tok, err := m.Token(ctx)
+	if err == nil || !needsAuthorization(err) {
+		return tok, err
+	}
+	if m.cfg.Grant == nil {
+		return nil, &ConfigError{"Config.Grant", "is nil; set one of auth/grant, or call SetToken"}
+	}
+	m.mu.Lock()
+	if m.st.closed {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	f := m.st.login
+	if f == nil {
+		f = m.startLogin(ctx, login{trigger: TriggerExplicit, instead: m.st.rejected})
+	}
+	f.join()
+	m.mu.Unlock()
+	return m.wait(ctx, f)
+}
+
+// needsAuthorization reports that err of Token leads to the grant.
+func needsAuthorization(err error) bool {
+	var re *ReauthorizationRequiredError
+	return errors.Is(err, ErrNoToken) || errors.As(err, &re)
+}
+
+// startLogin launches l; the caller holds m.mu, has seen that the manager is
+// open, that no login is under way and that there is a grant.
+func (m *Manager) startLogin(caller context.Context, l login) *flight {
+	f := &flight{scopes: unionScopes(l.scopes), sealed: !l.gather, lingers: true}
+	return m.launch(&m.st.login, f, m.cfg.AuthorizationTimeout, func(ctx context.Context) (*Token, error) {
+		return m.authorize(ctx, caller, f, l)
+	})
+}
+
+func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*Token, error) {
+	m.mu.Lock()
+	start := m.st.rec
+	m.mu.Unlock()
+	ctx = m.trace.authorize.TraceAuthorizationStart(ctx, caller, AuthorizationStart{
+		Resource: m.cfg.Resource, Grant: m.cfg.Grant.Type(), Trigger: l.trigger, Scopes: unionScopes(l.challenge.Scopes, l.scopes),
+	})
+	if l.gather {
+		m.pause(ctx, stepUpGather)
+	}
+	tok, unsaved, err := m.authorizeOnce(ctx, start, m.sealScopes(f), l)
+	m.mu.Lock()
+	rec := m.st.rec
+	if err != nil && ctx.Err() == nil {
+		m.st.lastErr, m.st.loginErr = err, err
+		_, after := classify(err)
+		m.st.loginUntil = wallNow().Add(max(after, loginCooldown))
+	}
+	m.mu.Unlock()
+	end := AuthorizationEnd{Issuer: rec.Issuer, Unsaved: unsaved, Err: err}
+	if err == nil {
+		end.Scopes, end.Expiry = tok.Scopes, tok.Expiry
+		m.log.LogAttrs(ctx, slog.LevelInfo, "authorized", slog.String("issuer", rec.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.Time("expiry", tok.Expiry))
+	} else {
+		m.log.LogAttrs(ctx, slog.LevelWarn, "authorization failed", slog.String("issuer", rec.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.String("error", safeCause(err)))
+	}
+	m.trace.authorize.TraceAuthorizationEnd(ctx, end)
+	return tok, err
+}
+
+// authorizeOnce adopts a token that another process got meanwhile, or gets one
+// by the grant.
+func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []string, l login) (tok *Token, unsaved bool, err error) {
+	if err := m.reread(ctx); err != nil {
+		return nil, false, err
+	}
+	m.mu.Lock()
+	rec := m.st.rec
+	adopt := m.st.usable(wallNow()) && rec.Token != start.Token && !rec.Token.same(l.instead) && coversScopes(rec.Token.Scopes, unionScopes(extra, l.challenge.Scopes))
+	m.mu.Unlock()
+	if adopt {
+		return rec.Token, false, nil
+	}
+	got, err := m.obtain(ctx, rec, &l.challenge, extra)
+	if err != nil {
+		return nil, false, err
+	}
+	lockCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	if unlock, err := m.lockStore(lockCtx); err == nil { // without the lock the generation still guards the record
+		defer unlock()
+		if m.reread(lockCtx) == nil {
+			m.mu.Lock()
+			got.Generation = m.st.rec.Generation
+			m.mu.Unlock()
+		}
+	}
+	unsaved = m.install(ctx, got) != nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.st.rec.Token, unsaved, nil
+}
+
+// obtain finds the authorization server and uses the grant there. It stores
+// nothing. A nil challenge lets what was discovered before stand.
+func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra []string) (*Record, error) {
+	var (
+		where     *found
+		challenge Challenge
+		err       error
+	)
+	if c != nil {
+		challenge = *c
+		bounded, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout)
+		defer cancel()
+		_, err = m.retry(bounded, 0, func(ctx context.Context) (err error) {
+			where, err = m.discover(ctx, rec, challenge)
+			return err
+		})
+	} else {
+		where, err = m.serverOf(ctx, rec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	flow := &Flow{
+		Server: where.server, Resource: where.resource,
+		Scopes: m.selectScopes(where, rec, challenge, extra),
+		m:      m, rec: rec,
+	}
+	tok, err := m.cfg.Grant.Authorize(ctx, flow)
+	if err != nil {
+		return nil, err
+	}
+	got := &Record{
+		Generation: rec.Generation,
+		Issuer:     where.server.Issuer, Resource: where.resource,
+		Token:     tok.seal(),
+		Requested: flow.Scopes,
+	}
+	if flow.client != nil {
+		got.Registration = flow.client.registration
+	}
+	return got, nil
+}
+
+// selectScopes applies the specification's scope selection: the challenge's
+// scopes, else the resource's scopes_supported, else none; with the configured
+// ones; and with all that was granted or asked for before, so that nothing is
+// lost on the way (MCP 2026-07-28, "Step-Up Authorization Flow").
+func (m *Manager) selectScopes(where *found, rec *Record, c Challenge, extra []string) []string {
+	initial := c.Scopes
+	if len(initial) == 0 && len(m.cfg.Scopes) == 0 && rec.Requested == nil && len(grantedScopes(rec)) == 0 && len(extra) == 0 {
+		initial = where.scopes
+	}
+	scopes := unionScopes(m.cfg.Scopes, grantedScopes(rec), rec.Requested, initial, extra)
+	// A refresh token is asked for where the server has a scope for it. Alone
+	// it would turn "no scope: your default" into "this scope only".
+	if len(scopes) > 0 && m.cfg.Grant.Interactive() && slices.Contains(where.server.ScopesSupported, "offline_access") {
+		scopes = unionScopes(scopes, []string{"offline_access"})
+	}
+	return scopes
+}

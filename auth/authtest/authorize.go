@@ -1,0 +1,117 @@
+package authtest
+
+import (
+	"crypto/rand"
+	"html/template"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// serveAuthorize is the authorization endpoint (OAuth 2.1 section 4.1.1). The request's parameters
+// are in the query, also when the consent page posts the user's decision.
+func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
+	if !allow(w, r, http.MethodGet, http.MethodPost) {
+		return
+	}
+	q := r.URL.Query()
+	c := s.client(q.Get("client_id"))
+	if c == nil || !c.redirectsTo(q.Get("redirect_uri")) {
+		// Nothing may be redirected to a place that nobody vouches for (RFC 6749 section 4.1.2.1).
+		http.Error(w, "client_id is unknown, or redirect_uri is not registered for it", http.StatusBadRequest)
+		return
+	}
+	f, e := s.checkAuthorization(c, q)
+	switch {
+	case e != nil:
+		s.redirect(w, r, url.Values{"error": {e.code}, "error_description": {e.reason}})
+		return
+	case r.Method == http.MethodGet && s.cfg.Page:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_ = page.Execute(w, struct {
+			Client, Resource, Redirect string
+			Scopes                     []string
+			Action                     string
+		}{c.id, f.resource, q.Get("redirect_uri"), f.scopes, r.URL.RequestURI()})
+		return
+	case r.Method == http.MethodPost && r.PostFormValue("decision") != "approve":
+		s.redirect(w, r, url.Values{"error": {"access_denied"}})
+		return
+	}
+	k := "code-" + rand.Text()
+	s.state.mu.Lock()
+	s.state.codes[k] = &code{
+		family:    f,
+		redirect:  q.Get("redirect_uri"),
+		challenge: q.Get("code_challenge"),
+		expiry:    time.Now().Add(codeTTL),
+	}
+	s.state.mu.Unlock()
+	s.redirect(w, r, url.Values{"code": {k}})
+}
+
+// checkAuthorization checks a request whose client and redirect URI are in order.
+func (s *Server) checkAuthorization(c *client, q url.Values) (*family, *oauthError) {
+	for name, values := range q {
+		if len(values) > 1 && name != "resource" {
+			return nil, badRequest("invalid_request", "a parameter is repeated")
+		}
+	}
+	switch {
+	case q.Get("response_type") != "code":
+		return nil, badRequest("unsupported_response_type", "response_type has to be code")
+	case q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43:
+		return nil, badRequest("invalid_request", "PKCE with S256 is required")
+	}
+	resource, e := s.checkResource(q)
+	if e != nil {
+		return nil, e
+	}
+	scopes, e := s.grantable(q.Get("scope"))
+	if e != nil {
+		return nil, e
+	}
+	return &family{client: c.id, resource: resource, scopes: scopes}, nil
+}
+
+// redirect sends the user back with an authorization response: state as it came, and iss (RFC 9207).
+func (s *Server) redirect(w http.ResponseWriter, r *http.Request, params url.Values) {
+	q := r.URL.Query()
+	if q.Has("state") {
+		params.Set("state", q.Get("state"))
+	}
+	if !s.cfg.NoIssParameter {
+		params.Set("iss", s.Issuer)
+	}
+	to, err := url.Parse(q.Get("redirect_uri"))
+	if err != nil || !to.IsAbs() {
+		http.Error(w, "redirect_uri is not an absolute URL", http.StatusBadRequest)
+		return
+	}
+	query := to.Query()
+	for name, values := range params {
+		query[name] = values
+	}
+	to.RawQuery = query.Encode()
+	w.Header().Set("Location", to.String())
+	w.WriteHeader(http.StatusFound)
+}
+
+// refuseAuthorization is the fault [OAuthError] at this endpoint.
+func (s *Server) refuseAuthorization(w http.ResponseWriter, r *http.Request, code string) {
+	s.redirect(w, r, url.Values{"error": {code}})
+}
+
+var page = template.Must(template.New("consent").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Authorize {{.Client}}</title>
+<h1>Authorize <span id="client">{{.Client}}</span>?</h1>
+<p>It asks for access to <span id="resource">{{.Resource}}</span> and returns to <span id="redirect">{{.Redirect}}</span>.</p>
+<ul id="scopes">{{range .Scopes}}<li>{{.}}</li>{{end}}</ul>
+<form method="post" action="{{.Action}}">
+<button id="approve" name="decision" value="approve">Approve</button>
+<button id="deny" name="decision" value="deny">Deny</button>
+</form>
+</html>
+`))

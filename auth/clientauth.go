@@ -1,0 +1,81 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/mcptokens/mcptokens/internal/clientsecret"
+)
+
+// ClientAuth is how a client proves itself at a token endpoint (RFC 6749
+// section 2.3). auth/clientauth has the implementations.
+type ClientAuth interface {
+	// Method is the registered name, such as "client_secret_basic" (RFC 7591
+	// section 2, token_endpoint_auth_method).
+	Method() string
+
+	// Authenticate adds the client's credentials to r. It is called for every
+	// request, also for each retry, so that what must be fresh is.
+	Authenticate(ctx context.Context, r *ClientAuthRequest) error
+}
+
+// ClientAuthRequest is a request about to be sent to an authorization server.
+type ClientAuthRequest struct {
+	ClientID, ClientSecret string
+	// Issuer is the authorization server's identifier; Endpoint the URL that
+	// the request goes to.
+	Issuer, Endpoint string
+	// Header and Form are the request's; Authenticate changes them.
+	Header http.Header
+	Form   url.Values
+}
+
+// secretAuth is the client authentication of plain clients: none or a secret.
+type secretAuth string
+
+func (a secretAuth) Method() string { return string(a) }
+
+func (a secretAuth) Authenticate(_ context.Context, r *ClientAuthRequest) error {
+	clientsecret.Apply(string(a), r.ClientID, r.ClientSecret, r.Header, r.Form)
+	return nil
+}
+
+// chooseClientAuth picks how c authenticates: what the configuration says,
+// else what the registration response says, else what the server's metadata
+// allows (RFC 8414 section 2: client_secret_basic when it does not say).
+func chooseClientAuth(c *Client, srv *Server) ClientAuth {
+	switch {
+	case c.Auth != nil:
+		return c.Auth
+	case clientsecret.Known(c.method):
+		if c.method != clientsecret.None && c.Secret == "" {
+			return secretAuth(clientsecret.None) // registered for a secret, but given none
+		}
+		return secretAuth(c.method)
+	case c.Secret == "":
+		return secretAuth(clientsecret.None)
+	}
+	supported := srv.TokenEndpointAuthMethodsSupported
+	if len(supported) > 0 && !slices.Contains(supported, clientsecret.Basic) && slices.Contains(supported, clientsecret.Post) {
+		return secretAuth(clientsecret.Post)
+	}
+	return secretAuth(clientsecret.Basic)
+}
+
+// registrationAuthMethod is the token_endpoint_auth_method to register with:
+// a client that runs on the user's machine keeps no secret, so "none" where
+// the server allows it, else a secret in the form that the server takes.
+func registrationAuthMethod(srv *Server) string {
+	supported := srv.TokenEndpointAuthMethodsSupported
+	if len(supported) == 0 {
+		return clientsecret.None
+	}
+	for _, m := range []string{clientsecret.None, clientsecret.Basic, clientsecret.Post} {
+		if slices.Contains(supported, m) {
+			return m
+		}
+	}
+	return clientsecret.None
+}

@@ -1,0 +1,213 @@
+package auth
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth/discovery"
+	"github.com/mcptokens/mcptokens/auth/registration"
+	"github.com/mcptokens/mcptokens/internal/httpx"
+)
+
+// Server is an authorization server: its issuer, endpoints and capabilities
+// (RFC 8414 section 2).
+type Server = discovery.AuthorizationServer
+
+// Defaults of [Config].
+const (
+	DefaultRefreshWindow        = 5 * time.Minute
+	DefaultRefreshTimeout       = 30 * time.Second
+	DefaultAuthorizationTimeout = 10 * time.Minute
+	DefaultStepUpLimit          = 2
+)
+
+// Config configures a [Manager]. Resource is required; the zero value of every
+// other field is a good default.
+type Config struct {
+	// Resource is the URL of the MCP server. It is the resource indicator of
+	// every request for a token (RFC 8707) and where discovery begins.
+	Resource string
+
+	// Server is the authorization server, if known. With a TokenEndpoint it is
+	// used as it is; with an Issuer alone its metadata is discovered from
+	// there. Default: discovered from the MCP server's metadata (RFC 9728).
+	Server *Server
+
+	// Client is the pre-registered client. Default: registered on demand (RFC
+	// 7591), once per issuer.
+	Client Client
+
+	// ClientMetadataURL is the https URL of the client's metadata document
+	// (draft-ietf-oauth-client-id-metadata-document), which is its identifier
+	// at servers that support that; ClientMetadataAuth is how it authenticates
+	// then. Without a Client it goes before registration on demand. Default:
+	// none, and no authentication.
+	ClientMetadataURL  string
+	ClientMetadataAuth ClientAuth
+
+	// Registration is what a client registered on demand says of itself; the
+	// grant adds redirect URIs and grant types. Default: ClientName "MCP
+	// client (Go)".
+	Registration registration.Metadata
+
+	// Grant is how to get a token when none can be refreshed. Default: nil,
+	// refresh only what SetToken gave.
+	Grant Grant
+
+	// Scopes to ask for from the start, in addition to a challenge's. Default:
+	// the specification's selection: the challenge's scopes, else the
+	// resource's scopes_supported, else none.
+	Scopes []string
+
+	// RefreshWindow is how long before its expiry a token is refreshed. A
+	// token that lives less than twice as long is refreshed at half its life.
+	// Each token's window is up to a tenth longer, at random, so that a fleet
+	// does not refresh in step. Default: 5 minutes.
+	RefreshWindow time.Duration
+
+	// NoIdleRefresh turns off the timer that refreshes the token of a manager
+	// that nobody asks. Refreshing inside the window when somebody does ask
+	// stays on.
+	NoIdleRefresh bool
+
+	// RefreshTimeout bounds one refresh with all its retries; one request may
+	// take half of it. Default: 30 s.
+	RefreshTimeout time.Duration
+
+	// AuthorizationTimeout bounds one authorization, with the time that the
+	// user takes. Default: 10 minutes.
+	AuthorizationTimeout time.Duration
+
+	// StepUpLimit is how many scope upgrades are tried for one operation
+	// before its challenge fails at once for a while. Default: 2.
+	StepUpLimit int
+
+	// Store keeps tokens and registrations. Default: a new [MemoryStore].
+	Store Store
+
+	// HTTPClient reaches the authorization server and metadata documents. Its
+	// redirect policy is not used: requests that carry credentials never
+	// follow redirects, metadata requests stay on their origin. Default: 30 s
+	// timeout.
+	HTTPClient *http.Client
+
+	// Tracer is told of every operation; see otelauth. Default: none.
+	Tracer Tracer
+
+	// Logger gets what an operator wants to see, without secrets. Default:
+	// discard.
+	Logger *slog.Logger
+}
+
+// Format makes every fmt verb print the configuration without its secrets.
+func (c Config) Format(f fmt.State, _ rune) {
+	redact(f, "auth.Config{"+c.Resource+" client "+c.Client.ID+"}")
+}
+
+// Client is the OAuth client: pre-registered, or registered on demand and then
+// handed to the grant. It redacts itself.
+type Client struct {
+	// ID is the client identifier. Empty in a [Config]: registered on demand.
+	ID string
+	// Secret is the client secret, if it has one.
+	Secret string
+	// Auth is how the client authenticates. Default: with a Secret as the
+	// server's metadata allows, client_secret_basic first; without one, none.
+	Auth ClientAuth
+	// Issuer is the authorization server that the client is registered with.
+	// If set, it is an error when the resource names another. Default: the
+	// Config's Server.Issuer, else any.
+	Issuer string
+
+	method       string // from the registration response
+	registration *registration.Client
+}
+
+// Format makes every fmt verb print the client without its secret.
+func (c Client) Format(f fmt.State, _ rune) { redact(f, "auth.Client{"+c.ID+"}") }
+
+// LogValue implements [slog.LogValuer] without the secret.
+func (c Client) LogValue() slog.Value { return slog.StringValue("auth.Client{" + c.ID + "}") }
+
+// withDefaults returns a copy of c with its defaults in place, or a
+// *[ConfigError] for the first field that cannot be used.
+func (c Config) withDefaults() (Config, error) {
+	if c.Resource == "" {
+		return c, &ConfigError{"Config.Resource", "is empty; set it to the URL of the MCP server"}
+	}
+	if _, err := httpx.CheckURL("Config.Resource", c.Resource); err != nil {
+		return c, &ConfigError{"Config.Resource", "must be an absolute https URL (http only for a loopback host) without user information or fragment"}
+	}
+	if c.RefreshWindow < 0 || c.RefreshTimeout < 0 || c.AuthorizationTimeout < 0 || c.StepUpLimit < 0 {
+		return c, &ConfigError{"Config", "RefreshWindow, RefreshTimeout, AuthorizationTimeout and StepUpLimit must not be negative; leave them zero for their defaults"}
+	}
+	if c.Client.ID == "" && (c.Client.Secret != "" || c.Client.Auth != nil) {
+		return c, &ConfigError{"Config.Client.ID", "is empty but Secret or Auth is set; set the identifier they belong to"}
+	}
+	if c.ClientMetadataURL != "" {
+		if err := registration.ValidateClientIDURL(c.ClientMetadataURL); err != nil {
+			return c, &ConfigError{"Config.ClientMetadataURL", "must be an https URL with a path, without fragment, user information or dot segments"}
+		}
+	}
+	if c.Server != nil {
+		srv := *c.Server
+		c.Server = &srv
+		if srv.TokenEndpoint != "" && srv.CodeChallengeMethodsSupported == nil {
+			srv.CodeChallengeMethodsSupported = []string{"S256"} // who configures a server vouches for it
+		}
+		if err := checkServer(&srv); err != nil {
+			return c, err
+		}
+	}
+	if c.Client.Issuer == "" && c.Server != nil {
+		c.Client.Issuer = c.Server.Issuer
+	}
+	c.Scopes = normalizeScopes(c.Scopes)
+	c.RefreshWindow = orDefault(c.RefreshWindow, DefaultRefreshWindow)
+	c.RefreshTimeout = orDefault(c.RefreshTimeout, DefaultRefreshTimeout)
+	c.AuthorizationTimeout = orDefault(c.AuthorizationTimeout, DefaultAuthorizationTimeout)
+	if c.StepUpLimit == 0 {
+		c.StepUpLimit = DefaultStepUpLimit
+	}
+	if c.Registration.ClientName == "" {
+		c.Registration.ClientName = "MCP client (Go)"
+	}
+	if c.Store == nil {
+		c.Store = new(MemoryStore)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+// checkServer validates a configured server.
+func checkServer(s *Server) error {
+	if s.Issuer == "" && s.TokenEndpoint == "" {
+		return &ConfigError{"Config.Server", "has neither Issuer nor TokenEndpoint; set one, or leave Server nil to have it discovered"}
+	}
+	for _, u := range []struct{ field, url string }{
+		{"Config.Server.Issuer", s.Issuer},
+		{"Config.Server.TokenEndpoint", s.TokenEndpoint},
+		{"Config.Server.AuthorizationEndpoint", s.AuthorizationEndpoint},
+		{"Config.Server.RegistrationEndpoint", s.RegistrationEndpoint},
+		{"Config.Server.RevocationEndpoint", s.RevocationEndpoint},
+	} {
+		if u.url == "" {
+			continue
+		}
+		if _, err := httpx.CheckURL(u.field, u.url); err != nil {
+			return &ConfigError{u.field, "must be an absolute https URL (http only for a loopback host) without user information or fragment"}
+		}
+	}
+	return nil
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}

@@ -1,0 +1,150 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/mcptokens/mcptokens/auth/discovery"
+)
+
+// found is what discovery found: where to get a token, and for what.
+type found struct {
+	server *Server
+	// resource is the resource indicator to send: the one that the protected
+	// resource metadata states, to the letter.
+	resource string
+	// scopes are the resource's scopes_supported.
+	scopes []string
+}
+
+// discover finds the authorization server of the resource (MCP 2026-07-28,
+// authorization server discovery). It asks anew each time: the resource may
+// have moved.
+func (m *Manager) discover(ctx context.Context, rec *Record, c Challenge) (*found, error) {
+	if f := m.configured(); f != nil {
+		return f, nil
+	}
+	ctx = m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.cfg.Resource})
+	f, err := m.discoverResource(ctx, rec, c)
+	end := DiscoveryEnd{Err: err}
+	if err == nil {
+		end.Issuer = f.server.Issuer
+		m.rememberServer(f)
+	}
+	m.trace.discovery.TraceDiscoveryEnd(ctx, end)
+	return f, err
+}
+
+func (m *Manager) discoverResource(ctx context.Context, rec *Record, c Challenge) (*found, error) {
+	if m.cfg.Server != nil { // an issuer alone
+		srv, err := m.discovery.AuthorizationServer(ctx, m.cfg.Server.Issuer)
+		if err != nil {
+			return nil, err
+		}
+		return &found{server: srv, resource: m.key.Resource}, nil
+	}
+	prm, err := m.discovery.ProtectedResource(ctx, m.cfg.Resource, c.ResourceMetadata)
+	if errors.Is(err, discovery.ErrNotFound) {
+		prm, err = &discovery.ProtectedResource{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := &found{resource: orElse(prm.Resource, m.key.Resource), scopes: prm.ScopesSupported}
+	if len(prm.AuthorizationServers) == 0 {
+		// A server of MCP 2025-03-26 is its own authorization server.
+		f.server, err = m.discovery.Legacy(ctx, m.cfg.Resource)
+		return f, err
+	}
+	issuer, err := m.chooseIssuer(prm.AuthorizationServers, rec)
+	if err != nil {
+		return nil, err
+	}
+	f.server, err = m.discovery.AuthorizationServer(ctx, issuer)
+	return f, err
+}
+
+// chooseIssuer picks one of the resource's authorization servers (RFC 9728
+// section 7.6 leaves it to the client): the one that the client is registered
+// with, else the one in use, else the first.
+func (m *Manager) chooseIssuer(listed []string, rec *Record) (string, error) {
+	if bound := m.boundIssuer(rec); bound != "" {
+		if !slices.Contains(listed, bound) {
+			return "", &IssuerError{Expected: bound, Actual: listed[0]}
+		}
+		return bound, nil
+	}
+	if slices.Contains(listed, rec.Issuer) {
+		return rec.Issuer, nil
+	}
+	return listed[0], nil
+}
+
+// boundIssuer is the only authorization server that the configured client may
+// be shown to; empty when there is no such bond. A client whose issuer was not
+// configured is bound to the first one that gave it a token.
+func (m *Manager) boundIssuer(rec *Record) string {
+	if m.cfg.Client.ID == "" {
+		return ""
+	}
+	if m.cfg.Client.Issuer != "" {
+		return m.cfg.Client.Issuer
+	}
+	if rec.Token != nil {
+		return rec.Issuer
+	}
+	return ""
+}
+
+// configured is the server of the configuration if nothing needs discovering.
+func (m *Manager) configured() *found {
+	if m.cfg.Server == nil || m.cfg.Server.TokenEndpoint == "" {
+		return nil
+	}
+	return &found{server: m.cfg.Server, resource: m.key.Resource}
+}
+
+// serverOf finds the server that issued rec's token, from memory if it can: a
+// refresh token goes there and nowhere else.
+func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
+	if f := m.configured(); f != nil {
+		return f, nil
+	}
+	m.mu.Lock()
+	f := m.st.found
+	m.mu.Unlock()
+	if f != nil && (rec.Issuer == "" || rec.Issuer == f.server.Issuer) {
+		return f, nil
+	}
+	if rec.Issuer != "" {
+		ctx := m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.cfg.Resource, Issuer: rec.Issuer})
+		srv, err := m.discovery.AuthorizationServer(ctx, rec.Issuer)
+		m.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: rec.Issuer, Err: err})
+		if err == nil {
+			f := &found{server: srv, resource: orElse(rec.Resource, m.key.Resource)}
+			m.rememberServer(f)
+			return f, nil
+		}
+		if !errors.Is(err, discovery.ErrNotFound) {
+			return nil, err
+		}
+	}
+	f, err := m.discover(ctx, rec, Challenge{})
+	if err != nil {
+		return nil, err
+	}
+	if rec.Issuer != "" && rec.Issuer != f.server.Issuer {
+		return nil, errMoved
+	}
+	return f, nil
+}
+
+func (m *Manager) rememberServer(f *found) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.st.found = f
+}
+
+// forgetServer makes the next request discover the server anew.
+func (m *Manager) forgetServer() { m.rememberServer(nil) }

@@ -1,0 +1,154 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// loginLinger is how long an authorization goes on when nobody waits for it
+// any more: mcp-go's discovery probe gives up after 5 s and comes back, a
+// caller with a short deadline tries again, while the user is still typing.
+const loginLinger = 30 * time.Second
+
+// flight is one operation that any number of callers wait for. It runs in a
+// goroutine of the manager's, detached from all of them.
+type flight struct {
+	done   chan struct{}
+	cancel context.CancelFunc
+
+	// token and err are the result, to be read once done is closed.
+	token *Token
+	err   error
+
+	// byGrant: a renewal used the grant. To be read once done is closed.
+	byGrant bool
+
+	// scopes are asked for beyond those granted. More may be added until the
+	// flight seals them to make its request. Guarded by Manager.mu, as is
+	// what follows.
+	scopes []string
+	sealed bool
+
+	// lingers: the flight is canceled loginLinger after its last waiter left.
+	lingers bool
+	waiters int
+	linger  *ownedTimer
+}
+
+// launch runs op in a flight with a bound and stores it in slot until it is
+// over. The caller holds m.mu and has seen that the manager is open.
+func (m *Manager) launch(slot **flight, f *flight, bound time.Duration, op func(ctx context.Context) (*Token, error)) *flight {
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	f.done, f.cancel = make(chan struct{}), cancel
+	*slot = f
+	m.tasks.Go(func() {
+		defer cancel()
+		tok, err := op(ctx)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if err != nil && m.st.closed && errors.Is(err, context.Canceled) {
+			err = ErrClosed
+		}
+		f.token, f.err = tok, err
+		*slot = nil
+		if f.linger != nil {
+			f.linger.stop()
+			f.linger = nil
+		}
+		m.republish(wallNow())
+		close(f.done)
+	})
+	return f
+}
+
+// join registers a waiter; the caller holds m.mu.
+func (f *flight) join() *flight {
+	f.waiters++
+	if f.linger != nil {
+		f.linger.stop()
+		f.linger = nil
+	}
+	return f
+}
+
+// wait waits for a flight that the caller has joined, no longer than ctx.
+func (m *Manager) wait(ctx context.Context, f *flight) (*Token, error) {
+	select {
+	case <-f.done:
+		return f.token, f.err
+	case <-ctx.Done():
+		m.leave(f)
+		return nil, fmt.Errorf("auth: gave up waiting for a token: %w", ctx.Err())
+	}
+}
+
+// leave is the opposite of join. Only an authorization cares: a refresh is
+// worth finishing for whoever comes next.
+func (m *Manager) leave(f *flight) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f.waiters--
+	if f.waiters > 0 || !f.lingers || m.st.closed || isDone(f) {
+		return
+	}
+	f.linger = m.afterFunc(loginLinger, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if f.waiters == 0 {
+			f.cancel()
+		}
+	})
+}
+
+func isDone(f *flight) bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// addScopes lets a flight ask for more, if it has not asked yet.
+func (f *flight) addScopes(scopes []string) bool {
+	if coversScopes(f.scopes, scopes) {
+		return true
+	}
+	if f.sealed {
+		return false
+	}
+	f.scopes = unionScopes(f.scopes, scopes)
+	return true
+}
+
+// seal ends the time for addScopes and returns what is asked for.
+func (m *Manager) sealScopes(f *flight) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f.sealed = true
+	return f.scopes
+}
+
+// ownedTimer is a time.AfterFunc whose goroutine Close waits for.
+type ownedTimer struct {
+	timer *time.Timer
+	m     *Manager
+}
+
+// afterFunc arms a timer; the caller holds m.mu and has seen that the manager
+// is open.
+func (m *Manager) afterFunc(d time.Duration, f func()) *ownedTimer {
+	m.tasks.Add(1)
+	return &ownedTimer{m: m, timer: time.AfterFunc(d, func() {
+		defer m.tasks.Done()
+		f()
+	})}
+}
+
+func (t *ownedTimer) stop() {
+	if t.timer.Stop() {
+		t.m.tasks.Done()
+	}
+}

@@ -1,0 +1,36 @@
+package grant
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/registration"
+)
+
+// ClientCredentials gets tokens for the client itself (RFC 6749 section 4.4;
+// MCP extension "OAuth Client Credentials"). It needs nobody: the manager uses
+// it ahead of expiry as it would use a refresh token. The client and how it
+// authenticates are [auth.Config.Client].
+type ClientCredentials struct{}
+
+// Type is "client_credentials".
+func (ClientCredentials) Type() string { return "client_credentials" }
+
+// Interactive is false.
+func (ClientCredentials) Interactive() bool { return false }
+
+// Authorize implements [auth.Grant]. Errors: *[auth.TokenError], and those of
+// [auth.Flow.Client].
+func (ClientCredentials) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, error) {
+	client, err := f.Client(ctx, registration.Metadata{GrantTypes: []string{"client_credentials"}})
+	if err != nil {
+		return nil, err
+	}
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if len(f.Scopes) > 0 {
+		form.Set("scope", strings.Join(f.Scopes, " "))
+	}
+	return f.Exchange(ctx, client, form)
+}

@@ -1,0 +1,312 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth/discovery"
+	"github.com/mcptokens/mcptokens/internal/httpx"
+)
+
+const (
+	// closeGrace is how long Close lets a token request finish that is under
+	// way: its answer may be the only copy of a rotated refresh token.
+	closeGrace = 5 * time.Second
+
+	// saveTimeout bounds one save; it starts when the token is there, whatever
+	// is left of the operation's own time.
+	saveTimeout = 10 * time.Second
+)
+
+// Manager obtains, refreshes, rotates, upgrades and keeps the token for one
+// resource. It implements [Source]. All methods may be called from many
+// goroutines at once. Make one with [NewManager] and Close it.
+type Manager struct {
+	cfg       Config
+	key       Key
+	trace     *traced
+	log       *slog.Logger
+	post      *http.Client // never follows a redirect
+	discovery discovery.Client
+	hub       hub
+
+	current atomic.Pointer[snapshot]
+
+	closing chan struct{}
+	tasks   sync.WaitGroup // every goroutine and armed timer
+
+	mu sync.Mutex
+	st state
+}
+
+var _ Source = (*Manager)(nil)
+
+// NewManager returns a manager for cfg. It sends nothing; the first call that
+// needs a token does. The error is a *[ConfigError] that names the field.
+func NewManager(cfg Config) (*Manager, error) {
+	ownStore := cfg.Store == nil
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	resource, err := discovery.ResourceURL(cfg.Resource)
+	if err != nil {
+		return nil, &ConfigError{"Config.Resource", "is no resource indicator of RFC 8707; set the absolute URL of the MCP server"}
+	}
+	m := &Manager{
+		cfg:       cfg,
+		key:       Key{Resource: resource, Issuer: cfg.Client.Issuer, ClientID: cfg.Client.ID},
+		trace:     newTraced(cfg.Tracer),
+		log:       cfg.Logger,
+		post:      httpx.NoRedirect(cfg.HTTPClient),
+		discovery: discovery.Client{HTTPClient: cfg.HTTPClient},
+		closing:   make(chan struct{}),
+	}
+	m.st.rec = &Record{Resource: resource}
+	m.st.loaded = ownStore // nothing to read
+	if cfg.Server != nil {
+		m.st.rec.Issuer = cfg.Server.Issuer
+	}
+	return m, nil
+}
+
+// Close ends everything that the manager owns and waits for it: timers, waits,
+// an authorization in progress. A token request under way gets a few seconds
+// to finish, because its answer may hold the only copy of a rotated refresh
+// token. Afterwards every method returns [ErrClosed]. The error is a
+// *[StoreError] if the newest token could not be stored.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	first := !m.st.closed
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	if first {
+		m.st.closed = true
+		m.current.Store(nil)
+		close(m.closing)
+		for _, t := range []*ownedTimer{m.st.refreshTimer, m.st.saveTimer} {
+			if t != nil {
+				t.stop()
+			}
+		}
+		m.st.refreshTimer, m.st.saveTimer = nil, nil
+		if f := m.st.login; f != nil {
+			if f.linger != nil {
+				f.linger.stop()
+				f.linger = nil
+			}
+			f.cancel()
+		}
+	}
+	under := []*flight{m.st.renew, m.st.load}
+	m.mu.Unlock()
+	for _, f := range under {
+		if f == nil {
+			continue
+		}
+		select {
+		case <-f.done:
+		case <-grace.C:
+			f.cancel()
+		}
+	}
+	m.tasks.Wait()
+	if !first {
+		return nil
+	}
+	err := m.saveUnsaved(context.Background())
+	m.hub.close()
+	return err
+}
+
+// Token implements [Source]: it returns a token that is fresh now. Inside the
+// refresh window it returns the token at once and refreshes it behind; only
+// when there is no usable token does the caller wait, no longer than ctx.
+//
+// Errors: [ErrNoToken]; *[TokenError] when refreshing failed, the same one
+// until the next attempt is due; *[ReauthorizationRequiredError] when the token
+// is gone for good and no grant is configured; *[StoreError]; [ErrClosed]; and
+// ctx's own.
+func (m *Manager) Token(ctx context.Context) (*Token, error) {
+	if s := m.current.Load(); s != nil && time.Now().UnixNano() < s.until {
+		return s.token, nil
+	}
+	return m.tokenSlow(ctx)
+}
+
+func (m *Manager) tokenSlow(ctx context.Context) (*Token, error) {
+	if err := m.ensureLoaded(ctx); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	s, now := &m.st, wallNow()
+	if s.closed {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	renewable := s.canRenew(m.cfg.Grant)
+	if s.usable(now) {
+		tok := s.rec.Token
+		if renewable && s.renew == nil && !s.refreshAt.IsZero() && !now.Before(later(s.refreshAt, s.retryAt)) {
+			m.startRenewal(ctx, renewal{trigger: TriggerEarly})
+		} else if s.renew == nil {
+			m.republish(now)
+		}
+		m.mu.Unlock()
+		return tok, nil
+	}
+	if !renewable {
+		err := m.noToken()
+		m.mu.Unlock()
+		return nil, err
+	}
+	f := s.renew
+	if f == nil {
+		if s.err != nil && now.Before(s.retryAt) {
+			err := s.err
+			m.mu.Unlock()
+			return nil, err
+		}
+		f = m.startRenewal(ctx, renewal{trigger: TriggerExpired})
+	}
+	f.join()
+	m.mu.Unlock()
+	tok, err := m.wait(ctx, f)
+	if err != nil {
+		return nil, m.explain(err)
+	}
+	return tok, nil
+}
+
+// noToken is the error when there is no token and none can be had without a
+// challenge or a person.
+func (m *Manager) noToken() error {
+	if m.cfg.Grant == nil && m.st.rec.Token != nil {
+		return m.reauthorization(nil)
+	}
+	return ErrNoToken
+}
+
+// explain turns the end of a refresh token into what the caller can act on:
+// ErrNoToken if a challenge will lead to an authorization, else the typed
+// error that demands one.
+func (m *Manager) explain(err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.st.closed || m.st.canRenew(m.cfg.Grant) || !m.ended(err) {
+		return err
+	}
+	return m.noToken()
+}
+
+// ended reports whether err means that the token cannot be renewed any more.
+func (m *Manager) ended(err error) bool {
+	return m.st.refused != nil && errors.Is(err, m.st.refused)
+}
+
+// reauthorization builds the error that demands an authorization for all that
+// was granted or requested, and more.
+func (m *Manager) reauthorization(more []string) error {
+	rec := m.st.rec
+	e := &ReauthorizationRequiredError{
+		Scopes:   unionScopes(m.cfg.Scopes, grantedScopes(rec), rec.Requested, more),
+		Issuer:   rec.Issuer,
+		Resource: m.cfg.Resource,
+		Err:      ErrNoToken,
+	}
+	if m.st.refused != nil {
+		e.Err = m.st.refused
+	}
+	return e
+}
+
+func grantedScopes(rec *Record) []string {
+	if rec.Token == nil {
+		return nil
+	}
+	return rec.Token.Scopes
+}
+
+// Refresh gets a new token now, whatever the age of the one in use, and
+// returns it. A refresh that is under way already counts. Errors are those of
+// [Manager.Token], and [ErrNoRefreshToken].
+func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
+	if err := m.ensureLoaded(ctx); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	s := &m.st
+	switch {
+	case s.closed:
+		m.mu.Unlock()
+		return nil, ErrClosed
+	case s.rec.Token == nil:
+		m.mu.Unlock()
+		return nil, ErrNoToken
+	case !s.canRenew(m.cfg.Grant):
+		err := s.refused
+		m.mu.Unlock()
+		if err != nil {
+			return nil, m.explain(err)
+		}
+		return nil, ErrNoRefreshToken
+	}
+	f := s.renew
+	if f == nil {
+		f = m.startRenewal(ctx, renewal{trigger: TriggerExplicit})
+	}
+	f.join()
+	m.mu.Unlock()
+	tok, err := m.wait(ctx, f)
+	if err != nil {
+		return nil, m.explain(err)
+	}
+	return tok, nil
+}
+
+// SetToken puts a token in use that was obtained elsewhere and stores it. A
+// token with only a RefreshToken is refreshed when first asked for. Errors:
+// *[ConfigError] for a token without either, *[StoreError] when it is in use
+// but could not be stored, [ErrClosed].
+func (m *Manager) SetToken(ctx context.Context, t *Token) error {
+	if t == nil || (t.AccessToken == "" && t.RefreshToken == "") {
+		return &ConfigError{"Token", "has neither AccessToken nor RefreshToken; set one"}
+	}
+	if typ := canonicalTokenType(t.TokenType); typ != "Bearer" && typ != "DPoP" {
+		return &ConfigError{"Token.TokenType", "must be Bearer or DPoP; leave it empty for Bearer"}
+	}
+	if err := m.ensureLoaded(ctx); err != nil {
+		return err
+	}
+	unlock, err := m.lockStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := m.reread(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	rec := *m.st.rec
+	m.mu.Unlock()
+	rec.Token = t.seal()
+	return m.install(ctx, &rec)
+}
+
+// Subscribe returns a channel of events and a function that ends the
+// subscription and closes the channel; so does [Manager.Close]. A subscriber
+// that falls behind loses the oldest events and delays nobody.
+func (m *Manager) Subscribe() (<-chan Event, func()) { return m.hub.subscribe() }
+
+// Resource returns the URL of the MCP server that the tokens are for, as
+// configured. transport.RoundTripper sends them to its origin only.
+func (m *Manager) Resource() string { return m.cfg.Resource }
+
+// Format makes every fmt verb print the manager without its secrets.
+func (m *Manager) Format(f fmt.State, _ rune) { redact(f, "auth.Manager{"+m.cfg.Resource+"}") }

@@ -1,0 +1,86 @@
+package auth
+
+import (
+	"context"
+	"sync"
+)
+
+// MemoryStore is a [Store] that forgets everything with the process. The zero
+// value is ready; several managers may share one.
+type MemoryStore struct {
+	mu      sync.Mutex
+	records map[Key]*Record
+	locks   map[Key]chan struct{}
+}
+
+// Load implements [Store].
+func (s *MemoryStore) Load(_ context.Context, key Key) (*Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[key]
+	if !ok {
+		return nil, ErrNotFound
+	}
+	return r.clone(), nil
+}
+
+// Save implements [Store].
+func (s *MemoryStore) Save(_ context.Context, key Key, r *Record) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var have uint64
+	if old, ok := s.records[key]; ok {
+		have = old.Generation
+	}
+	if have != r.Generation {
+		return 0, ErrConflict
+	}
+	if s.records == nil {
+		s.records = make(map[Key]*Record)
+	}
+	c := r.clone()
+	c.Generation++
+	s.records[key] = c
+	return c.Generation, nil
+}
+
+// Delete implements [Store].
+func (s *MemoryStore) Delete(_ context.Context, key Key, generation uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.records[key]; ok {
+		if old.Generation != generation {
+			return ErrConflict
+		}
+		delete(s.records, key)
+	}
+	return nil
+}
+
+// Lock implements [Store].
+func (s *MemoryStore) Lock(ctx context.Context, key Key) (func(), error) {
+	for {
+		s.mu.Lock()
+		held, ok := s.locks[key]
+		if !ok {
+			if s.locks == nil {
+				s.locks = make(map[Key]chan struct{})
+			}
+			mine := make(chan struct{})
+			s.locks[key] = mine
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				delete(s.locks, key)
+				s.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

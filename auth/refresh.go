@@ -1,0 +1,321 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
+)
+
+// A renewal gets a fresh token without a person: by the refresh token, else by
+// a grant that needs nobody. At most one is under way, and each request is a
+// transaction on the store: lock, re-read, adopt what somebody else got, or
+// request, save, put in use, unlock. Waits between requests are outside it.
+
+// renewal describes one.
+type renewal struct {
+	trigger Trigger
+	// scopes are needed beyond those granted; gather waits a moment for more.
+	scopes []string
+	gather bool
+	// challenge made the renewal necessary: the resource may have moved to
+	// another authorization server.
+	challenge *Challenge
+}
+
+// renewed is how it went.
+type renewed struct {
+	outcome Outcome
+	grant   string
+	rotated bool
+	unsaved bool
+}
+
+// errMoved says that the resource names another authorization server now.
+var errMoved = errtext.New("auth: the resource has moved to another authorization server")
+
+// startRenewal launches r; the caller holds m.mu, has seen that the manager is
+// open and that no renewal is under way.
+func (m *Manager) startRenewal(caller context.Context, r renewal) *flight {
+	f := &flight{scopes: r.scopes, sealed: !r.gather}
+	m.launch(&m.st.renew, f, m.cfg.RefreshTimeout, func(ctx context.Context) (*Token, error) {
+		return m.renew(ctx, caller, f, r)
+	})
+	m.republish(wallNow())
+	return f
+}
+
+func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Token, error) {
+	m.mu.Lock()
+	start, prior := m.st.rec, m.st.failures
+	m.mu.Unlock()
+	ctx = m.trace.refresh.TraceRefreshStart(ctx, caller, RefreshStart{
+		Resource: m.cfg.Resource, Issuer: start.Issuer, Trigger: r.trigger, Scopes: r.scopes,
+	})
+	if r.gather {
+		m.pause(ctx, stepUpGather)
+	}
+	want := m.sealScopes(f)
+
+	res := renewed{outcome: OutcomeFailed, grant: "refresh_token"}
+	tries, err := m.retry(ctx, prior, func(ctx context.Context) error {
+		return m.renewOnce(ctx, start.Token, want, r, &res)
+	})
+
+	m.mu.Lock()
+	s := &m.st
+	now := wallNow()
+	ended := err != nil && s.refused != nil
+	if err != nil && !errors.Is(err, ErrClosed) {
+		s.lastErr = err
+		if !ended && !refusedScopes(err, want) {
+			// Whoever asks before the next attempt is due gets this error
+			// (design invariant 11).
+			s.failures++
+			s.retryAt = now.Add(max(tries.next, permanentWait))
+			err = withNextAttempt(err, s.retryAt)
+			s.err = err
+		}
+	}
+	rec := s.rec
+	f.byGrant = res.grant != "refresh_token"
+	m.mu.Unlock()
+
+	end := RefreshEnd{Outcome: res.outcome, Issuer: rec.Issuer, Grant: res.grant, Attempts: tries.attempts, Rotated: res.rotated, Unsaved: res.unsaved, Err: err}
+	if err != nil {
+		end.Outcome = OutcomeFailed
+		m.publish(Event{Type: EventRefreshFailed, Err: err})
+		if ended {
+			m.publish(Event{Type: EventReauthorizationRequired, Err: err})
+		}
+		m.log.LogAttrs(ctx, slog.LevelWarn, "token refresh failed", slog.String("issuer", rec.Issuer), slog.String("trigger", string(r.trigger)),
+			slog.Int("attempts", tries.attempts), slog.String("error", safeCause(err)))
+	} else {
+		end.Expiry, end.Scopes = rec.Token.Expiry, rec.Token.Scopes
+		m.log.LogAttrs(ctx, slog.LevelInfo, "token "+string(res.outcome), slog.String("issuer", rec.Issuer), slog.String("trigger", string(r.trigger)),
+			slog.Int("attempts", tries.attempts), slog.Time("expiry", rec.Token.Expiry))
+	}
+	m.trace.refresh.TraceRefreshEnd(ctx, end)
+	if err != nil {
+		return nil, err
+	}
+	return rec.Token, nil
+}
+
+// refusedScopes reports that only the wish for more scopes failed.
+func refusedScopes(err error, want []string) bool {
+	var te *TokenError
+	return len(want) > 0 && errors.As(err, &te) && te.Code == "invalid_scope"
+}
+
+// withNextAttempt tells the callers when to come back.
+func withNextAttempt(err error, at time.Time) error {
+	var te *TokenError
+	if errors.As(err, &te) {
+		told := *te
+		told.NextAttempt = at
+		return &told
+	}
+	return err
+}
+
+// renewOnce is one transaction. before is the token that is to be replaced.
+func (m *Manager) renewOnce(ctx context.Context, before *Token, want []string, r renewal, res *renewed) error {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout/2)
+	defer cancel()
+	unlock, err := m.lockStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := m.reread(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	rec, usable, refused := m.st.rec, m.st.usable(wallNow()), m.st.refused
+	m.mu.Unlock()
+	switch {
+	case rec.Token == nil:
+		return ErrNoToken
+	case usable && !rec.Token.same(before) && coversScopes(rec.Token.Scopes, want):
+		res.outcome = OutcomeAdopted
+		return nil
+	}
+	if r.challenge != nil {
+		if err := m.checkMoved(ctx, rec, *r.challenge); err != nil {
+			return err
+		}
+	}
+	needsNobody := m.cfg.Grant != nil && !m.cfg.Grant.Interactive()
+	if rec.Token.RefreshToken != "" && refused == nil {
+		err := m.refreshOnce(ctx, rec, want, res)
+		if class, _ := classify(err); err == nil || class != classPermanent {
+			return err
+		}
+		if adopted, err := m.refuse(ctx, rec, want, err); adopted || !needsNobody {
+			if adopted {
+				res.outcome = OutcomeAdopted
+			}
+			return err
+		}
+	}
+	if !needsNobody {
+		return orErr(refused, ErrNoRefreshToken)
+	}
+	res.grant = m.cfg.Grant.Type()
+	got, err := m.obtain(ctx, rec, r.challenge, want)
+	if err != nil {
+		return err
+	}
+	res.outcome = OutcomeRefreshed
+	res.unsaved = m.install(ctx, got) != nil
+	return nil
+}
+
+// refreshOnce spends the refresh token of rec (RFC 6749 section 6).
+func (m *Manager) refreshOnce(ctx context.Context, rec *Record, want []string, res *renewed) error {
+	where, err := m.serverOf(ctx, rec)
+	if err != nil {
+		return err
+	}
+	client, err := m.clientOf(where.server, rec)
+	if err != nil {
+		return err
+	}
+	form := url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {rec.Token.RefreshToken},
+		"resource":      {where.resource},
+	}
+	scopes := rec.Token.Scopes
+	if len(want) > 0 {
+		scopes = unionScopes(scopes, want)
+		form.Set("scope", joinScopes(scopes))
+	}
+	tok, err := m.tokenEndpoint(ctx, where.server, client, form, scopes)
+	if err != nil {
+		return err
+	}
+	res.outcome = OutcomeRefreshed
+	res.rotated = tok.RefreshToken != "" && tok.RefreshToken != rec.Token.RefreshToken
+	if tok.RefreshToken == "" {
+		tok.RefreshToken = rec.Token.RefreshToken // RFC 6749 section 6: may be omitted
+	}
+	next := *rec
+	next.Token, next.Issuer, next.Resource = tok, where.server.Issuer, where.resource
+	next.Requested = unionScopes(rec.Requested, want)
+	res.unsaved = m.install(ctx, &next) != nil
+	if !coversScopes(tok.Scopes, want) {
+		m.rememberNarrow(next.Issuer)
+	}
+	return nil
+}
+
+// refuse handles a refresh that was refused for good. It reports whether
+// somebody else's token was adopted instead.
+func (m *Manager) refuse(ctx context.Context, rec *Record, want []string, cause error) (adopted bool, err error) {
+	var te *TokenError
+	if !errors.As(cause, &te) {
+		return false, cause // a mistake of ours: nothing is wrong with the token
+	}
+	switch te.Code {
+	case "invalid_scope":
+		if len(want) > 0 {
+			m.rememberNarrow(rec.Issuer)
+			return false, cause // refused for the scopes, not for the token
+		}
+	case "":
+		m.forgetServer() // no answer of RFC 6749: the endpoint may have moved
+		return false, cause
+	case "invalid_grant":
+		if err := m.reread(ctx); err != nil {
+			return false, cause
+		}
+		m.mu.Lock()
+		now, usable := m.st.rec, m.st.usable(wallNow())
+		m.mu.Unlock()
+		if now.Token == nil || now.Token.RefreshToken != rec.Token.RefreshToken {
+			if now.Token != nil && usable && coversScopes(now.Token.Scopes, want) {
+				return true, nil
+			}
+			return false, cause
+		}
+		m.dropRefreshToken(ctx, now)
+	case "invalid_client":
+		if rec.Registration != nil { // the server forgot the client, and all its tokens with it
+			m.forgetRegistration(ctx, rec.Issuer)
+			m.dropRefreshToken(ctx, rec)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.st.rec.Token.same(rec.Token) {
+		m.st.refused = cause
+	}
+	return false, cause
+}
+
+// dropRefreshToken removes the refresh token of rec, which was seen to be the
+// one in use, and keeps the access token: it may well live on.
+func (m *Manager) dropRefreshToken(ctx context.Context, rec *Record) {
+	next := *rec
+	tok := *rec.Token
+	tok.RefreshToken = ""
+	next.Token = &tok
+	m.mu.Lock()
+	rejected := m.st.rejected
+	m.mu.Unlock()
+	_ = m.save(ctx, &next) // a failure is retried behind, as for any token
+	m.mu.Lock()
+	if m.st.rec.Token.same(rejected) {
+		m.st.rejected = rejected
+	}
+	m.mu.Unlock()
+}
+
+// checkMoved asks the resource again which authorization server it trusts
+// (MCP 2026-07-28, "Authorization Server Binding"): a refresh token of one
+// that it left is worthless, and so is the client registered there. A resource
+// that does not answer has not moved.
+func (m *Manager) checkMoved(ctx context.Context, rec *Record, c Challenge) error {
+	if m.cfg.Server != nil || rec.Issuer == "" {
+		return nil
+	}
+	prm, err := m.discovery.ProtectedResource(ctx, m.cfg.Resource, c.ResourceMetadata)
+	if err != nil || len(prm.AuthorizationServers) == 0 || slices.Contains(prm.AuthorizationServers, rec.Issuer) {
+		return nil
+	}
+	m.mu.Lock()
+	m.st.refused = errMoved
+	m.mu.Unlock()
+	m.forgetServer()
+	return errMoved
+}
+
+func (m *Manager) rememberNarrow(issuer string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.st.narrow = issuer
+}
+
+// pause waits, unless the manager closes or ctx ends first.
+func (m *Manager) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-m.closing:
+	case <-ctx.Done():
+	}
+}
+
+func orErr(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}

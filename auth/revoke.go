@@ -1,0 +1,99 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
+)
+
+// errNoRevocation says that the server has no revocation endpoint.
+var errNoRevocation = errtext.New("auth: the authorization server has no revocation endpoint; the token was forgotten, and lives on until it expires")
+
+// Revoke revokes the refresh token and then the access token at the
+// authorization server (RFC 7009) and forgets both, here and in the store,
+// whether or not the server could be told. The error says which of these
+// failed: *[TokenError], *[discovery.Error], *[StoreError]. Without a token it
+// does nothing.
+func (m *Manager) Revoke(ctx context.Context) error {
+	if err := m.ensureLoaded(ctx); err != nil {
+		return err
+	}
+	unlock, err := m.lockStore(ctx) // no refresh may rotate away what is revoked
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := m.reread(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	rec := m.st.rec
+	m.mu.Unlock()
+	if rec.Token == nil {
+		return nil
+	}
+	ctx = m.trace.revocation.TraceRevocationStart(ctx, RevocationStart{Issuer: rec.Issuer})
+	err = m.revokeAt(ctx, rec)
+	if delErr := m.cfg.Store.Delete(context.WithoutCancel(ctx), m.key, rec.Generation); delErr != nil {
+		err = errors.Join(err, &StoreError{Op: "delete", Err: delErr})
+	}
+	m.mu.Lock()
+	m.forget()
+	m.mu.Unlock()
+	m.publish(Event{Type: EventForgotten, Err: err})
+	m.trace.revocation.TraceRevocationEnd(ctx, RevocationEnd{Err: err})
+	return err
+}
+
+// revokeAt tells the server: the refresh token first, since revoking it ends
+// the access tokens too at servers that can (RFC 7009 section 2.1).
+func (m *Manager) revokeAt(ctx context.Context, rec *Record) error {
+	where, err := m.serverOf(ctx, rec)
+	if err != nil {
+		return err
+	}
+	if where.server.RevocationEndpoint == "" {
+		return errNoRevocation
+	}
+	client, err := m.clientOf(where.server, rec)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range []struct{ token, hint string }{
+		{rec.Token.RefreshToken, "refresh_token"},
+		{rec.Token.AccessToken, "access_token"},
+	} {
+		if t.token == "" {
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout)
+		_, err := m.retry(bounded, 0, func(ctx context.Context) error {
+			return m.revokeOne(ctx, where.server, client, t.token, t.hint)
+		})
+		cancel()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// revokeOne sends one revocation request. Every 200 is a success, also for a
+// token that the server does not know (RFC 7009 section 2.2).
+func (m *Manager) revokeOne(ctx context.Context, srv *Server, c *Client, token, hint string) error {
+	fail := &TokenError{Issuer: srv.Issuer, GrantType: "revocation of " + hint}
+	resp, _, err := m.postForm(ctx, srv, c, srv.RevocationEndpoint, url.Values{"token": {token}, "token_type_hint": {hint}})
+	if err != nil {
+		fail.Err, fail.class = err, classTransient // revoking twice does no harm
+		return fail
+	}
+	defer drain(resp.Body)
+	if resp.StatusCode == 200 {
+		return nil
+	}
+	fail.StatusCode = resp.StatusCode
+	fail.RetryAfter = retryAfter(resp.Header)
+	fail.class = statusClass(resp.StatusCode, classPermanent)
+	return fail
+}

@@ -1,0 +1,169 @@
+package auth
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// snapshot is what the fresh-token path reads, without a lock: a token, and
+// until when it may be handed out without a second thought.
+type snapshot struct {
+	token *Token
+	until int64 // wall clock, Unix nanoseconds
+}
+
+// state is all that a manager knows. Manager.mu guards it and is never held
+// across I/O. What happens over the network happens in a flight.
+type state struct {
+	closed bool
+	loaded bool // the store has been read
+
+	// rec is the credential in use: never nil, never changed in place. unsaved: its token is newer than what the store holds.
+	rec     *Record
+	unsaved bool
+	serial  uint64 // of the newest token
+
+	// refreshAt is when rec.Token is due for an early refresh; zero: never.
+	refreshAt time.Time
+	// rejected is rec.Token if a server refused it.
+	rejected *Token
+	// refused is why rec.Token cannot be refreshed any more.
+	refused error
+
+	// At most one flight of each kind is under way.
+	load, renew, login *flight
+
+	// After a failed renewal: what the callers are told until retryAt.
+	failures int
+	err      error
+	retryAt  time.Time
+	// After a failed authorization, likewise.
+	loginErr   error
+	loginUntil time.Time
+
+	lastErr error // for Info
+
+	// found is the authorization server in use, as last discovered.
+	found *found
+	// narrow is the issuer that was seen not to widen scopes by refresh.
+	narrow string
+
+	stepUps    map[string]*stepUp
+	rejections rejections
+
+	refreshTimer, saveTimer *ownedTimer
+	saveFailures            int
+}
+
+// usable reports whether the token in use may be presented at now.
+func (s *state) usable(now time.Time) bool {
+	return s.rec.Token.live(now) && (s.rejected == nil || !s.rejected.same(s.rec.Token))
+}
+
+// canRenew reports whether a fresh token can be had without a person: by the
+// refresh token, or by a grant that needs nobody once it has worked before.
+func (s *state) canRenew(g Grant) bool {
+	if s.rec.Token == nil {
+		return false
+	}
+	if s.rec.Token.RefreshToken != "" && s.refused == nil {
+		return true
+	}
+	return g != nil && !g.Interactive()
+}
+
+// jitteredWindow is how long before its expiry a token with lifetime is
+// refreshed (design invariants 7 and 9): at most half of the lifetime, else a
+// token shorter-lived than the window would be refreshed at every call; and up
+// to a tenth longer, drawn once per token.
+func jitteredWindow(window, lifetime time.Duration) time.Duration {
+	w := min(window, lifetime/2)
+	return w + time.Duration(rand.Float64()*0.1*float64(w))
+}
+
+// setRecord puts rec in use at now: every number that depends on the token is
+// computed here, once per token.
+func (m *Manager) setRecord(rec *Record, now time.Time) {
+	s := &m.st
+	if rec.Token != nil && rec.Token != s.rec.Token {
+		if rec.Token.serial == 0 {
+			s.serial++
+			rec.Token.serial = s.serial
+		}
+		s.rejected, s.refused, s.refreshAt = nil, nil, time.Time{}
+		if !rec.Token.Expiry.IsZero() {
+			life := rec.Token.Expiry.Sub(now)
+			s.refreshAt = rec.Token.Expiry.Add(-jitteredWindow(m.cfg.RefreshWindow, max(life, 0)))
+		}
+		s.failures, s.err, s.retryAt = 0, nil, time.Time{}
+		s.loginErr, s.loginUntil = nil, time.Time{}
+		s.lastErr = nil
+	}
+	s.rec = rec
+	m.republish(now)
+}
+
+// republish recomputes the snapshot and the timer from the state.
+func (m *Manager) republish(now time.Time) {
+	s := &m.st
+	m.current.Store(m.makeSnapshot(now))
+	if s.refreshTimer != nil {
+		s.refreshTimer.stop()
+		s.refreshTimer = nil
+	}
+	if m.cfg.NoIdleRefresh || s.closed || s.renew != nil || !s.usable(now) || !s.canRenew(m.cfg.Grant) || s.refreshAt.IsZero() {
+		return
+	}
+	due := later(s.refreshAt, s.retryAt)
+	if !due.Before(s.rec.Token.Expiry) {
+		return // nobody asks and it is about to die: the next caller refreshes
+	}
+	s.refreshTimer = m.afterFunc(due.Sub(now), m.onRefreshTimer)
+}
+
+// makeSnapshot decides until when the token is handed out without a look at
+// the state. Within the window the state must be looked at once, to start the
+// refresh; while that runs or is not due again, it need not be.
+func (m *Manager) makeSnapshot(now time.Time) *snapshot {
+	s := &m.st
+	if s.closed || !s.usable(now) {
+		return nil
+	}
+	const forever = int64(1<<63 - 1)
+	until := forever
+	if !s.rec.Token.Expiry.IsZero() {
+		until = s.rec.Token.Expiry.UnixNano()
+	}
+	if s.renew == nil && !s.refreshAt.IsZero() && s.canRenew(m.cfg.Grant) {
+		until = min(until, later(s.refreshAt, s.retryAt).UnixNano())
+	}
+	return &snapshot{token: s.rec.Token, until: until}
+}
+
+// onRefreshTimer refreshes the token of a manager that nobody asks.
+func (m *Manager) onRefreshTimer() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := wallNow()
+	s := &m.st
+	if s.closed || s.renew != nil || !s.usable(now) || !s.canRenew(m.cfg.Grant) {
+		return
+	}
+	if now.Before(later(s.refreshAt, s.retryAt)) {
+		m.republish(now) // the wall clock was set back: wait again
+		return
+	}
+	m.startRenewal(context.Background(), renewal{trigger: TriggerTimer})
+}
+
+// wallNow is the time without its monotonic part: a token's life goes on while
+// a laptop sleeps, the monotonic clock does not.
+func wallNow() time.Time { return time.Now().Round(0) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

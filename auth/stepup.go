@@ -1,0 +1,217 @@
+package auth
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// stepUpGather is how long an upgrade waits for others that are needed at
+	// the same moment, so that they make one request, or one login, together.
+	stepUpGather = 20 * time.Millisecond
+
+	// stepUpMemory is how long the upgrades for one set of scopes are counted,
+	// and how long their challenge then fails at once.
+	stepUpMemory = 5 * time.Minute
+
+	// maxStepUps bounds how many sets of scopes are remembered.
+	maxStepUps = 64
+)
+
+// stepUp remembers the upgrades for one set of scopes.
+type stepUp struct {
+	rejected []*Token // that led to an upgrade, each once
+	err      error    // of the last upgrade
+	until    time.Time
+}
+
+// UpgradeScopes gets a token with scopes in addition to those granted or asked
+// for before: by the refresh token if there is one, checking what was granted;
+// what that did not grant, by the grant. Calls at the same moment share one
+// upgrade. *[InsufficientScopeError]: it was granted less. Without a grant that could do it the error is
+// *[ReauthorizationRequiredError] with all scopes to ask for; other errors are
+// those of [Manager.Authorize].
+func (m *Manager) UpgradeScopes(ctx context.Context, scopes ...string) (*Token, error) {
+	scopes = normalizeScopes(scopes)
+	if len(scopes) == 0 {
+		return nil, &ConfigError{"scopes", "is empty; name the scopes to add"}
+	}
+	if err := m.ensureLoaded(ctx); err != nil {
+		return nil, err
+	}
+	tok, err := m.upgrade(ctx, nil, Challenge{Scopes: scopes}, TriggerExplicit)
+	if err == nil && !coversScopes(tok.Scopes, scopes) {
+		return nil, &InsufficientScopeError{Required: scopes, Granted: tok.Scopes, Resource: m.cfg.Resource, Attempts: 1}
+	}
+	return tok, err
+}
+
+// resolveScope answers insufficient_scope, a limited number of times.
+func (m *Manager) resolveScope(ctx context.Context, rejected *Token, c Challenge) (*Token, error) {
+	m.mu.Lock()
+	now := wallNow()
+	key := stepUpKey(c)
+	entry, err := m.admitStepUp(key, rejected, c, now)
+	m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	tok, err := m.upgrade(ctx, rejected, c, TriggerScopes)
+	if err != nil && ctx.Err() == nil && !retryable(err) {
+		m.mu.Lock()
+		entry.err = err
+		m.mu.Unlock()
+	}
+	return tok, err
+}
+
+// stepUpKey is what upgrades are counted by. The scopes name the operation
+// best: the same ones may be asked for at many, and then every one of them
+// fails for the same reason.
+func stepUpKey(c Challenge) string {
+	if len(c.Scopes) == 0 {
+		return "operation " + c.Operation
+	}
+	return "scopes " + strings.Join(slices.Sorted(slices.Values(c.Scopes)), " ")
+}
+
+// admitStepUp counts upgrades by the tokens that were not enough, so that any
+// number of callers with one token count once. The caller holds m.mu.
+func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time.Time) (*stepUp, error) {
+	s := &m.st
+	entry := s.stepUps[key]
+	if entry == nil || !now.Before(entry.until) {
+		if s.stepUps == nil {
+			s.stepUps = make(map[string]*stepUp)
+		}
+		for k, e := range s.stepUps {
+			if !now.Before(e.until) || len(s.stepUps) >= maxStepUps {
+				delete(s.stepUps, k)
+			}
+		}
+		entry = &stepUp{until: now.Add(stepUpMemory)}
+		s.stepUps[key] = entry
+	}
+	refuse := func() error {
+		return &InsufficientScopeError{
+			Required: c.Scopes, Granted: rejected.Scopes, Resource: m.cfg.Resource, Operation: c.Operation,
+			Attempts: len(entry.rejected), RetryAt: entry.until, Err: entry.err,
+		}
+	}
+	if slices.ContainsFunc(entry.rejected, rejected.same) {
+		if entry.err != nil {
+			return entry, entry.err
+		}
+		return entry, nil
+	}
+	if len(entry.rejected) >= m.cfg.StepUpLimit {
+		return entry, refuse()
+	}
+	if len(c.Scopes) == 0 && (s.found == nil || coversScopes(rejected.Scopes, s.found.scopes)) {
+		entry.rejected = append(entry.rejected, rejected)
+		entry.err = refuse()
+		return entry, entry.err // nothing to ask for
+	}
+	entry.rejected = append(entry.rejected, rejected)
+	entry.err = nil
+	return entry, nil
+}
+
+// upgrade gets a token with the challenge's scopes, in place of rejected (nil:
+// of any that lacks them).
+func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, trigger Trigger) (tok *Token, err error) {
+	path, refreshed := "", false
+	for first := true; ; first = false {
+		m.mu.Lock()
+		s := &m.st
+		if s.closed {
+			m.mu.Unlock()
+			return nil, ErrClosed
+		}
+		need := c.Scopes
+		if len(need) == 0 && s.found != nil {
+			need = s.found.scopes
+		}
+		if cur := s.rec.Token; s.usable(wallNow()) && coversScopes(cur.Scopes, need) && (rejected == nil || !cur.same(rejected)) {
+			m.mu.Unlock()
+			return cur, nil
+		}
+		if first {
+			ctx = m.trace.stepUp.TraceStepUpStart(ctx, StepUpStart{
+				Resource: m.cfg.Resource, Operation: c.Operation, Required: need,
+				Requested: unionScopes(grantedScopes(s.rec), s.rec.Requested, need),
+			})
+			defer func() {
+				end := StepUpEnd{Path: path, Err: err}
+				if tok != nil {
+					end.Granted = tok.Scopes
+				}
+				m.trace.stepUp.TraceStepUpEnd(ctx, end)
+			}()
+		}
+		f, by, err := m.startUpgrade(ctx, c, need, trigger, refreshed)
+		if err != nil {
+			m.mu.Unlock()
+			return nil, err
+		}
+		ours := f.addScopes(need)
+		f.join()
+		m.mu.Unlock()
+		got, err := m.wait(ctx, f)
+		refreshed = refreshed || (ours && by == "refresh")
+		switch {
+		case !ours && (err == nil || ctx.Err() == nil):
+			// Somebody else's operation had to end first.
+		case err == nil && (by == "authorization" || f.byGrant || coversScopes(got.Scopes, need)):
+			// What a grant got is final: the server, and the user, were asked
+			// for all of it. One scope may imply another, so whether it is
+			// enough only the resource can say.
+			path = by
+			return got, nil
+		case err == nil: // the refresh did not widen
+		case by == "refresh" && ctx.Err() == nil && !retryable(err) && !m.isClosed():
+			// The refresh token cannot help; the grant may.
+		default:
+			return nil, err
+		}
+	}
+}
+
+// startUpgrade starts or joins the next thing that can widen the scopes. The
+// caller holds m.mu.
+func (m *Manager) startUpgrade(ctx context.Context, c Challenge, need []string, trigger Trigger, refreshed bool) (*flight, string, error) {
+	s := &m.st
+	now := wallNow()
+	byRefresh := !refreshed && s.rec.Token != nil && s.canRenew(m.cfg.Grant) &&
+		(s.rec.Token.RefreshToken == "" || s.refused != nil || s.rec.Issuer == "" || s.narrow != s.rec.Issuer)
+	switch {
+	case byRefresh && s.renew != nil:
+		return s.renew, "refresh", nil
+	case byRefresh:
+		if s.err != nil && now.Before(s.retryAt) {
+			return nil, "", s.err
+		}
+		return m.startRenewal(ctx, renewal{trigger: TriggerScopes, scopes: need, gather: true}), "refresh", nil
+	case m.cfg.Grant == nil:
+		return nil, "", m.reauthorization(need)
+	case s.login != nil:
+		return s.login, "authorization", nil
+	case trigger != TriggerExplicit && s.loginErr != nil && now.Before(s.loginUntil):
+		return nil, "", s.loginErr
+	}
+	return m.startLogin(ctx, login{trigger: trigger, challenge: c, scopes: need, gather: true, instead: s.rec.Token}), "authorization", nil
+}
+
+func (m *Manager) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.st.closed
+}
+
+// retryable reports whether err goes away by itself.
+func retryable(err error) bool {
+	class, _ := classify(err)
+	return class != classPermanent
+}

@@ -1,0 +1,242 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
+	"github.com/mcptokens/mcptokens/internal/httpx"
+)
+
+// Causes of a [TokenError] whose answer was no token response.
+var (
+	errNotJSON      = errtext.New("the answer is not JSON")
+	errMalformed    = errtext.New("the answer is JSON but no token response of RFC 6749 section 5.1")
+	errNoAccess     = errtext.New("the token response has no access_token")
+	errNoTokenType  = errtext.New("the token response has no token_type")
+	errTokenType    = errtext.New("the token response has a token_type other than Bearer and DPoP")
+	errUnreadable   = errtext.New("the answer broke off or is larger than 1 MiB")
+	errTokenRequest = errtext.New("the request could not be built")
+)
+
+// tokenEndpoint sends one token request and reads the answer (RFC 6749
+// sections 3.2 and 5). scopes are those requested: a response without scope
+// granted them. It never retries and never follows a redirect.
+func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, form url.Values, scopes []string) (*Token, error) {
+	fail := &TokenError{Issuer: orElse(srv.Issuer, srv.TokenEndpoint), GrantType: form.Get("grant_type"), class: classPermanent}
+	resp, sent, err := m.postForm(ctx, srv, c, srv.TokenEndpoint, form)
+	if err != nil {
+		fail.Err = err
+		var cfg *ConfigError
+		switch {
+		case errors.As(err, &cfg), errors.Is(err, errTokenRequest):
+		case sent:
+			fail.class = classAmbiguous
+		default:
+			fail.class = classTransient
+		}
+		return nil, fail
+	}
+	defer resp.Body.Close()
+	fail.StatusCode = resp.StatusCode
+	body, err := httpx.ReadBody(resp.Body)
+	if err != nil {
+		fail.Err = errors.Join(errUnreadable, err)
+		fail.class = statusClass(resp.StatusCode, classAmbiguous)
+		fail.RetryAfter = retryAfter(resp.Header)
+		return nil, fail
+	}
+	if resp.StatusCode/100 == 2 {
+		tok, err := parseTokenResponse(body, time.Now(), scopes)
+		if err != nil {
+			fail.Err = err
+			fail.class = classTransient // a proxy's or a maintenance page
+			if !errors.Is(err, errNotJSON) {
+				fail.class = classAmbiguous // the server did something
+			}
+			return nil, fail
+		}
+		return tok, nil
+	}
+	fail.RetryAfter = retryAfter(resp.Header)
+	fail.Code = errorCode(body)
+	fail.class = statusClass(resp.StatusCode, classPermanent)
+	switch fail.Code {
+	case "":
+	case "temporarily_unavailable", "server_error":
+		fail.class = classThrottled
+	default:
+		if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests {
+			fail.class = classPermanent
+		}
+	}
+	return nil, fail
+}
+
+// statusClass classifies a status that is not 2xx; rest is the class of all
+// that says nothing about itself.
+func statusClass(status int, rest retryClass) retryClass {
+	switch {
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return classThrottled
+	case status >= 500, status == http.StatusRequestTimeout:
+		return classTransient
+	}
+	return rest
+}
+
+// postForm posts an authenticated form. sent reports, when there is no
+// response, whether the server may have got the whole request all the same.
+func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint string, form url.Values) (resp *http.Response, sent bool, err error) {
+	if endpoint == "" {
+		return nil, false, &ConfigError{"Config.Server", "has no endpoint for this request"}
+	}
+	if _, err := httpx.CheckURL("endpoint", endpoint); err != nil {
+		return nil, false, errors.Join(errTokenRequest, err)
+	}
+	body := make(url.Values, len(form)+3)
+	for k, v := range form {
+		body[k] = v
+	}
+	header := http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"},
+		"Accept":       {"application/json"},
+	}
+	err = chooseClientAuth(c, srv).Authenticate(ctx, &ClientAuthRequest{
+		ClientID: c.ID, ClientSecret: c.Secret, Issuer: srv.Issuer, Endpoint: endpoint, Header: header, Form: body,
+	})
+	if err != nil {
+		return nil, false, errors.Join(errTokenRequest, err)
+	}
+	var written atomic.Bool
+	traceCtx := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(i httptrace.WroteRequestInfo) {
+			if i.Err == nil {
+				written.Store(true)
+			}
+		},
+	})
+	req, err := http.NewRequestWithContext(traceCtx, http.MethodPost, endpoint, strings.NewReader(body.Encode()))
+	if err != nil {
+		return nil, false, errors.Join(errTokenRequest, err)
+	}
+	req.Header = header
+	resp, err = m.post.Do(req)
+	if err != nil {
+		return nil, written.Load(), err
+	}
+	return resp, true, nil
+}
+
+// tokenResponse is RFC 6749 section 5.1. expires_in is read leniently: some
+// servers send it as a string or a fraction.
+type tokenResponse struct {
+	AccessToken  *string         `json:"access_token"`
+	TokenType    *string         `json:"token_type"`
+	RefreshToken string          `json:"refresh_token"`
+	ExpiresIn    json.RawMessage `json:"expires_in"`
+	Scope        *string         `json:"scope"`
+}
+
+// parseTokenResponse reads the body of a 2xx answer that arrived at now.
+func parseTokenResponse(body []byte, now time.Time, requested []string) (*Token, error) {
+	trimmed := strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n")
+	if trimmed == "" || (trimmed[0] != '{' && trimmed[0] != '[') {
+		return nil, errNotJSON
+	}
+	var r tokenResponse
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, errMalformed
+	}
+	switch {
+	case r.AccessToken == nil || *r.AccessToken == "":
+		return nil, errNoAccess
+	case r.TokenType == nil || *r.TokenType == "":
+		return nil, errNoTokenType
+	}
+	t := &Token{
+		AccessToken:  *r.AccessToken,
+		TokenType:    canonicalTokenType(*r.TokenType),
+		RefreshToken: r.RefreshToken,
+		Scopes:       requested, // RFC 6749 section 5.1: omitted if identical
+	}
+	if t.TokenType != "Bearer" && t.TokenType != "DPoP" {
+		return nil, errTokenType // RFC 6749 section 7.1: not to be used
+	}
+	if r.Scope != nil && *r.Scope != "" {
+		t.Scopes = splitScopes(*r.Scope)
+	}
+	if life := parseExpiresIn(r.ExpiresIn); life > 0 {
+		t.Expiry = now.Round(0).Add(life)
+	}
+	return t.seal(), nil
+}
+
+// maxLifetime keeps a wild expires_in within what a time.Time can do.
+const maxLifetime = 10 * 365 * 24 * time.Hour
+
+// parseExpiresIn reads a lifetime in seconds: a number, also with a fraction,
+// or either as a string. 0 means that the lifetime is unknown: nothing usable
+// was sent, or a lifetime that is over already, which taken literally would
+// mean a token request for every call.
+func parseExpiresIn(raw json.RawMessage) time.Duration {
+	s := strings.Trim(strings.TrimSpace(string(raw)), `"`)
+	secs, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+	if (err != nil && !errors.Is(err, strconv.ErrRange)) || math.IsNaN(secs) || secs <= 0 {
+		return 0
+	}
+	if secs >= maxLifetime.Seconds() {
+		return maxLifetime
+	}
+	return time.Duration(secs * float64(time.Second))
+}
+
+// errorCode returns the error member of an error response (RFC 6749 section
+// 5.2), if it is a plain word.
+func errorCode(body []byte) string {
+	var r struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &r) != nil {
+		return ""
+	}
+	return plainCode(r.Error)
+}
+
+// plainCode returns code if it looks like a registered error code, so that no
+// server can put a token of ours into an error text.
+func plainCode(code string) string {
+	if len(code) > 40 {
+		return ""
+	}
+	for _, c := range []byte(code) {
+		if (c < 'a' || c > 'z') && c != '_' {
+			return ""
+		}
+	}
+	return code
+}
+
+// drain reads a little of a body that nobody wants, so that the connection can
+// be used again, and closes it.
+func drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 64<<10)
+	_ = body.Close()
+}
+
+func orElse(s, other string) string {
+	if s != "" {
+		return s
+	}
+	return other
+}

@@ -1,0 +1,69 @@
+package httpx
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+)
+
+// TransportError is a request that got no complete answer. Its text is safe to show: it has
+// neither the URL, whose query may be secret, nor anything the server sent.
+type TransportError struct {
+	// Err is the cause, without the *url.Error that net/http puts around it. Unlike Error,
+	// its own text may quote the server.
+	Err error
+}
+
+// NewTransportError wraps an error of http.Client.Do or of reading a response body.
+func NewTransportError(err error) *TransportError {
+	var urlErr *url.Error
+	if errors.As(err, &urlErr) {
+		err = urlErr.Err
+	}
+	return &TransportError{Err: err}
+}
+
+// Error returns the text of the cause if that is of a kind known not to quote the server;
+// net/http has some that do ("malformed HTTP response %q").
+func (e *TransportError) Error() string {
+	for _, known := range []error{
+		context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, ErrRedirect,
+	} {
+		if errors.Is(e.Err, known) {
+			return e.Err.Error()
+		}
+	}
+	var op *net.OpError
+	if errors.As(e.Err, &op) || isCertificateError(e.Err) {
+		return e.Err.Error()
+	}
+	var timeout net.Error
+	if errors.As(e.Err, &timeout) && timeout.Timeout() {
+		return "timeout"
+	}
+	return "no valid HTTP response"
+}
+
+// Unwrap returns the cause.
+func (e *TransportError) Unwrap() error { return e.Err }
+
+// Temporary reports whether the same request may succeed later. It may, except when the
+// caller gave up, the server's certificate is not trusted or a redirect was refused.
+func (e *TransportError) Temporary() bool {
+	return !errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, ErrRedirect) && !isCertificateError(e.Err)
+}
+
+func isCertificateError(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) ||
+		errors.As(err, &hostname) || errors.As(err, &invalid)
+}

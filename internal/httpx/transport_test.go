@@ -1,0 +1,98 @@
+package httpx
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "canary" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+func TestTransportError(t *testing.T) {
+	dial := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	tests := []struct {
+		name      string
+		err       error
+		text      string
+		temporary bool
+	}{
+		{"dial", dial, "dial tcp: connection refused", true},
+		{"cancelled", context.Canceled, "context canceled", false},
+		{"deadline", context.DeadlineExceeded, "context deadline exceeded", true},
+		{"cut off", io.ErrUnexpectedEOF, "unexpected EOF", true},
+		{"closed", io.EOF, "EOF", true},
+		{"redirect", fmt.Errorf("%w: somewhere", ErrRedirect), "redirect not followed: somewhere", false},
+		{"hostname", x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"other"}}, Host: "h"}, "x509: certificate is valid for other, not h", false},
+		{"expired", x509.CertificateInvalidError{Reason: x509.Expired, Detail: "long ago"}, "x509: certificate has expired or is not yet valid: long ago", false},
+		{"unknown kind of timeout", timeoutError{}, "timeout", true},
+		{"quotes the server", errors.New("malformed HTTP response \"canary\""), "no valid HTTP response", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e := NewTransportError(&url.Error{Op: "Get", URL: "https://h/?canary", Err: tt.err})
+			if e.Error() != tt.text || e.Temporary() != tt.temporary {
+				t.Errorf("error %q, temporary %v, want %q, %v", e, e.Temporary(), tt.text, tt.temporary)
+			}
+			if e.Unwrap() != tt.err {
+				t.Errorf("Unwrap = %v, want %v", e.Unwrap(), tt.err)
+			}
+		})
+	}
+}
+
+// The kinds above are constructed; these are what net/http really returns.
+func TestTransportErrorFromNetwork(t *testing.T) {
+	t.Run("untrusted certificate", func(t *testing.T) {
+		srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+		srv.StartTLS()
+		defer srv.Close()
+		_, err := NoRedirect(nil).Get(srv.URL)
+		if e := NewTransportError(err); e.Temporary() || !strings.Contains(e.Error(), "certificate") {
+			t.Errorf("error %q, temporary %v, want a permanent one about the certificate", e, e.Temporary())
+		}
+	})
+	t.Run("not HTTP", func(t *testing.T) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "canary canary canary\r\n\r\n")
+			_ = conn.Close()
+		}()
+		_, err = NoRedirect(nil).Get("http://" + ln.Addr().String())
+		if e := NewTransportError(err); strings.Contains(e.Error(), "canary") || !e.Temporary() {
+			t.Errorf("error %q, temporary %v, want a temporary one without the server's words", e, e.Temporary())
+		}
+		_ = ln.Close()
+		<-done
+	})
+	t.Run("refused connection", func(t *testing.T) {
+		srv := httptest.NewServer(http.NotFoundHandler())
+		srv.Close()
+		_, err := NoRedirect(nil).Get(srv.URL)
+		if e := NewTransportError(err); !e.Temporary() || !strings.Contains(e.Error(), "dial") {
+			t.Errorf("error %q, temporary %v, want a temporary one that says dial", e, e.Temporary())
+		}
+	})
+}

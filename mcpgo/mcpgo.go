@@ -1,0 +1,78 @@
+// Package mcpgo connects the token life cycle of package auth to mcp-go
+// (github.com/mark3labs/mcp-go). One option is all it takes:
+//
+//	manager, err := auth.NewManager(auth.Config{
+//		Resource: "https://mcp.example.com/mcp",
+//		Grant:    grant.AuthorizationCode{},
+//	})
+//	defer manager.Close()
+//	c, err := client.NewStreamableHttpClient("https://mcp.example.com/mcp", mcpgo.WithAuth(manager))
+//
+// From then on tokens are obtained, refreshed before they expire, rotated, and
+// upgraded when the server asks for more scopes. What cannot be resolved comes
+// out of the client's methods as a typed error:
+//
+//	_, err = c.CallTool(ctx, request)
+//	var insufficient *auth.InsufficientScopeError
+//	if errors.As(err, &insufficient) { … }
+//
+// # Logging in during Initialize
+//
+// mcp-go's Initialize probes the server for 5 s and then falls back to the
+// older handshake. A login that takes the user longer is not lost: it goes on,
+// and the fallback waits for it. The connection then stays on the older
+// protocol version, though. To avoid that, call manager.Authorize before
+// Initialize, or raise client.WithDiscoverTimeout.
+package mcpgo
+
+import (
+	"net/http"
+
+	"github.com/mark3labs/mcp-go/client"
+	mcptransport "github.com/mark3labs/mcp-go/client/transport"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/transport"
+)
+
+// Option changes how the token reaches the server.
+type Option func(*options)
+
+type options struct {
+	base *http.Client
+}
+
+// WithBaseClient keeps the caller's own HTTP client: its transport (proxy, TLS
+// settings), timeout, cookie jar and redirect policy. The client itself is not
+// changed. Default: [http.DefaultTransport], no timeout, as in mcp-go.
+func WithBaseClient(base *http.Client) Option { return func(o *options) { o.base = base } }
+
+// WithAuth is the one option: it makes a Streamable HTTP client send src's
+// token and resolve the server's challenges.
+//
+// It replaces mcp-go's HTTP client, so of these mcp-go options the last one
+// given wins: WithAuth, WithHTTPBasicClient. To keep your own client use
+// [WithBaseClient]. WithHTTPTimeout works if it comes after WithAuth. Do not
+// combine it with WithHTTPOAuth.
+func WithAuth(src auth.Source, opts ...Option) mcptransport.StreamableHTTPCOption {
+	return mcptransport.WithHTTPBasicClient(httpClient(src, opts))
+}
+
+// WithSSEAuth is [WithAuth] for the HTTP+SSE transport of MCP 2024-11-05. It
+// replaces mcp-go's HTTP client as client.WithHTTPClient does.
+func WithSSEAuth(src auth.Source, opts ...Option) mcptransport.ClientOption {
+	return client.WithHTTPClient(httpClient(src, opts))
+}
+
+func httpClient(src auth.Source, opts []Option) *http.Client {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	c := &http.Client{}
+	if o.base != nil {
+		*c = *o.base
+	}
+	c.Transport = &transport.RoundTripper{Source: src, Base: c.Transport}
+	return c
+}
