@@ -165,6 +165,7 @@ func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra [
 		Generation: rec.Generation,
 		Issuer:     where.server.Issuer, Resource: where.resource,
 		Token:     tok.seal(),
+		Obtained:  wallNow(),
 		Requested: flow.Scopes,
 	}
 	if flow.client != nil {

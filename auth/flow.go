@@ -55,19 +55,27 @@ func (f *Flow) RegisteredRedirectURIs(ctx context.Context) []string {
 }
 
 // Exchange sends form to the server's token endpoint, authenticated as c, with
-// the resource indicator added and retries as the manager's policy says. Errors: *[TokenError].
+// the resource indicator added, and retries what can be retried within
+// [Config.RefreshTimeout]. A response without scope granted the flow's Scopes.
+// Errors: *[TokenError].
 func (f *Flow) Exchange(ctx context.Context, c *Client, form url.Values) (*Token, error) {
 	if form.Get("resource") == "" {
 		form = cloneForm(form)
 		form.Set("resource", f.Resource)
 	}
+	return f.ExchangeAt(ctx, f.Server, c, form)
+}
+
+// ExchangeAt is [Flow.Exchange] at another server, such as an enterprise's
+// identity provider, and with nothing added to the form.
+func (f *Flow) ExchangeAt(ctx context.Context, srv *Server, c *Client, form url.Values) (*Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.m.cfg.RefreshTimeout)
 	defer cancel()
 	var tok *Token
 	_, err := f.m.retry(ctx, 0, func(ctx context.Context) (err error) {
 		ctx, cancel := context.WithTimeout(ctx, f.m.cfg.RefreshTimeout/2)
 		defer cancel()
-		tok, err = f.m.tokenEndpoint(ctx, f.Server, c, form, f.Scopes)
+		tok, err = f.m.tokenEndpoint(ctx, srv, c, form, f.Scopes)
 		return err
 	})
 	return tok, err

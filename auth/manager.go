@@ -270,8 +270,9 @@ func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
 	return tok, nil
 }
 
-// SetToken puts a token in use that was obtained elsewhere and stores it. A
-// token with only a RefreshToken is refreshed when first asked for. Errors:
+// SetToken puts a token in use that was obtained elsewhere and stores it. One
+// that expires within [Config.RefreshWindow] is refreshed when first asked
+// for, and handed out meanwhile; a token with only a RefreshToken is refreshed when first asked for. Errors:
 // *[ConfigError] for a token without either, *[StoreError] when it is in use
 // but could not be stored, [ErrClosed].
 func (m *Manager) SetToken(ctx context.Context, t *Token) error {
@@ -295,7 +296,7 @@ func (m *Manager) SetToken(ctx context.Context, t *Token) error {
 	m.mu.Lock()
 	rec := *m.st.rec
 	m.mu.Unlock()
-	rec.Token = t.seal()
+	rec.Token, rec.Obtained = t.seal(), time.Time{}
 	return m.install(ctx, &rec)
 }
 

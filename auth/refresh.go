@@ -207,6 +207,7 @@ func (m *Manager) refreshOnce(ctx context.Context, rec *Record, want []string, r
 	}
 	next := *rec
 	next.Token, next.Issuer, next.Resource = tok, where.server.Issuer, where.resource
+	next.Obtained = wallNow()
 	next.Requested = unionScopes(rec.Requested, want)
 	res.unsaved = m.install(ctx, &next) != nil
 	if !coversScopes(tok.Scopes, want) {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/mcptokens/mcptokens/auth/discovery"
+	"github.com/mcptokens/mcptokens/auth/registration"
 	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
@@ -54,9 +56,13 @@ func classify(err error) (retryClass, time.Duration) {
 	if errors.As(err, &se) {
 		return classTransient, 0
 	}
-	var temp interface{ Temporary() bool }
-	if errors.As(err, &temp) && temp.Temporary() {
-		return classTransient, 0
+	var de *discovery.Error
+	if errors.As(err, &de) && de.Temporary() {
+		return classTransient, min(de.RetryAfter, MaxRetryAfter)
+	}
+	var re *registration.Error
+	if errors.As(err, &re) && re.Temporary() {
+		return classTransient, min(re.RetryAfter, MaxRetryAfter)
 	}
 	return classPermanent, 0
 }

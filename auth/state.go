@@ -73,12 +73,15 @@ func (s *state) canRenew(g Grant) bool {
 	return g != nil && !g.Interactive()
 }
 
-// jitteredWindow is how long before its expiry a token with lifetime is
-// refreshed (design invariants 7 and 9): at most half of the lifetime, else a
-// token shorter-lived than the window would be refreshed at every call; and up
-// to a tenth longer, drawn once per token.
+// jitteredWindow is how long before its expiry a token with lifetime (0:
+// unknown) is refreshed (design invariants 7 and 9): at most half of the
+// lifetime, else a token shorter-lived than the window would be refreshed at
+// every call; and up to a tenth longer, drawn once per token.
 func jitteredWindow(window, lifetime time.Duration) time.Duration {
-	w := min(window, lifetime/2)
+	w := window
+	if lifetime > 0 {
+		w = min(w, lifetime/2)
+	}
 	return w + time.Duration(rand.Float64()*0.1*float64(w))
 }
 
@@ -93,8 +96,11 @@ func (m *Manager) setRecord(rec *Record, now time.Time) {
 		}
 		s.rejected, s.refused, s.refreshAt = nil, nil, time.Time{}
 		if !rec.Token.Expiry.IsZero() {
-			life := rec.Token.Expiry.Sub(now)
-			s.refreshAt = rec.Token.Expiry.Add(-jitteredWindow(m.cfg.RefreshWindow, max(life, 0)))
+			var life time.Duration
+			if !rec.Obtained.IsZero() {
+				life = rec.Token.Expiry.Sub(rec.Obtained)
+			}
+			s.refreshAt = rec.Token.Expiry.Add(-jitteredWindow(m.cfg.RefreshWindow, life))
 		}
 		s.failures, s.err, s.retryAt = 0, nil, time.Time{}
 		s.loginErr, s.loginUntil = nil, time.Time{}

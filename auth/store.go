@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/mcptokens/mcptokens/auth/registration"
 	"github.com/mcptokens/mcptokens/internal/errtext"
@@ -41,6 +42,9 @@ type Record struct {
 	Issuer, Resource string
 	// Token is the newest token; nil when there is none.
 	Token *Token
+	// Obtained is when the authorization server issued Token, for its whole
+	// lifetime; zero when that is not known.
+	Obtained time.Time
 	// Requested are the scopes asked for so far; the next authorization asks
 	// for them again.
 	Requested []string

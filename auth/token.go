@@ -44,9 +44,12 @@ func (t *Token) Authorization() string {
 }
 
 // seal returns a copy that nobody else holds, with its header value built and
-// its expiry stripped of the monotonic clock (design invariant 7).
+// its expiry stripped of the monotonic clock (design invariant 7). It has no
+// serial: that of another manager, or of a token that the caller changed, would
+// pass it off as one of ours.
 func (t *Token) seal() *Token {
 	c := *t
+	c.serial = 0
 	c.TokenType = canonicalTokenType(t.TokenType)
 	c.Expiry = t.Expiry.Round(0)
 	c.Scopes = normalizeScopes(t.Scopes)

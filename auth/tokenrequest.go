@@ -42,7 +42,7 @@ func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, for
 		case errors.As(err, &cfg), errors.Is(err, errTokenRequest):
 		case sent:
 			fail.class = classAmbiguous
-		default:
+		case httpx.NewTransportError(err).Temporary():
 			fail.class = classTransient
 		}
 		return nil, fail
@@ -102,7 +102,7 @@ func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint
 		return nil, false, &ConfigError{"Config.Server", "has no endpoint for this request"}
 	}
 	if _, err := httpx.CheckURL("endpoint", endpoint); err != nil {
-		return nil, false, errors.Join(errTokenRequest, err)
+		return nil, false, errors.Join(err, errTokenRequest)
 	}
 	body := make(url.Values, len(form)+3)
 	for k, v := range form {
@@ -116,7 +116,7 @@ func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint
 		ClientID: c.ID, ClientSecret: c.Secret, Issuer: srv.Issuer, Endpoint: endpoint, Header: header, Form: body,
 	})
 	if err != nil {
-		return nil, false, errors.Join(errTokenRequest, err)
+		return nil, false, errors.Join(err, errTokenRequest)
 	}
 	var written atomic.Bool
 	traceCtx := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -128,7 +128,7 @@ func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint
 	})
 	req, err := http.NewRequestWithContext(traceCtx, http.MethodPost, endpoint, strings.NewReader(body.Encode()))
 	if err != nil {
-		return nil, false, errors.Join(errTokenRequest, err)
+		return nil, false, errors.Join(err, errTokenRequest)
 	}
 	req.Header = header
 	resp, err = m.post.Do(req)
@@ -210,21 +210,7 @@ func errorCode(body []byte) string {
 	if json.Unmarshal(body, &r) != nil {
 		return ""
 	}
-	return plainCode(r.Error)
-}
-
-// plainCode returns code if it looks like a registered error code, so that no
-// server can put a token of ours into an error text.
-func plainCode(code string) string {
-	if len(code) > 40 {
-		return ""
-	}
-	for _, c := range []byte(code) {
-		if (c < 'a' || c > 'z') && c != '_' {
-			return ""
-		}
-	}
-	return code
+	return httpx.ErrorCode(r.Error)
 }
 
 // drain reads a little of a body that nobody wants, so that the connection can

@@ -44,6 +44,9 @@ func (e *Error) Error() string {
 	return s
 }
 
+// SafeText is Error: it quotes nobody.
+func (e *Error) SafeText() string { return e.Error() }
+
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 

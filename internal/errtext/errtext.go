@@ -23,13 +23,25 @@ type Safe interface {
 	SafeText() string
 }
 
-// Error is a [Safe] sentinel.
-type Error struct{ text string }
+// Error is a [Safe] error.
+type Error struct {
+	text string
+	is   error
+}
 
 // New returns a sentinel with a fixed text.
-func New(text string) error { return &Error{text} }
+func New(text string) error { return &Error{text: text} }
+
+// Errorf returns an error whose whole text is safe: the text of the sentinel
+// is, a colon, and what format and args make. It unwraps to is.
+func Errorf(is error, format string, args ...any) error {
+	return &Error{text: is.Error() + ": " + fmt.Sprintf(format, args...), is: is}
+}
 
 func (e *Error) Error() string { return e.text }
+
+// Unwrap returns the sentinel that the error was made from, if any.
+func (e *Error) Unwrap() error { return e.is }
 
 // SafeText implements [Safe].
 func (e *Error) SafeText() string { return e.text }
@@ -78,7 +90,7 @@ func Describe(err error) string {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {
-			return fmt.Sprintf("%T", err)
+			return fmt.Sprintf("failed (%T)", err)
 		}
 		err = inner
 	}

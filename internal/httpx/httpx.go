@@ -13,13 +13,14 @@ package httpx
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // MaxBody is how much of a response body is read, in bytes (1 MiB). Real metadata documents
@@ -28,11 +29,11 @@ const MaxBody = 1 << 20
 
 var (
 	// ErrTooLarge says that a response body exceeds MaxBody.
-	ErrTooLarge = errors.New("response body is larger than 1 MiB")
+	ErrTooLarge = errtext.New("response body is larger than 1 MiB")
 
 	// ErrMalformed says that a document is not a JSON object, or has a member that is missing
 	// or of the wrong type.
-	ErrMalformed = errors.New("malformed document")
+	ErrMalformed = errtext.New("malformed document")
 )
 
 // ReadBody reads r to its end. It returns ErrTooLarge when there is more than MaxBody, and a
@@ -67,7 +68,7 @@ func IsJSON(contentType string) bool {
 func DecodeObject(data []byte, v any) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
-		return fmt.Errorf("%w: not a JSON object", ErrMalformed)
+		return errtext.Errorf(ErrMalformed, "not a JSON object")
 	}
 	for name := range members {
 		if !isMemberName(name) {
@@ -76,16 +77,16 @@ func DecodeObject(data []byte, v any) error {
 	}
 	exact, err := json.Marshal(members)
 	if err != nil {
-		return fmt.Errorf("%w: not a JSON object", ErrMalformed)
+		return errtext.Errorf(ErrMalformed, "not a JSON object")
 	}
 	if err := json.Unmarshal(exact, v); err != nil {
 		var typeErr *json.UnmarshalTypeError
 		if errors.As(err, &typeErr) && typeErr.Field != "" {
 			// Field is a path, with the Go names of embedded structs in it.
 			name := typeErr.Field[strings.LastIndexByte(typeErr.Field, '.')+1:]
-			return fmt.Errorf("%w: %s has the wrong JSON type", ErrMalformed, name)
+			return errtext.Errorf(ErrMalformed, "%s has the wrong JSON type", name)
 		}
-		return fmt.Errorf("%w: a member has a value that cannot be read", ErrMalformed)
+		return errtext.Errorf(ErrMalformed, "a member has a value that cannot be read")
 	}
 	return nil
 }
@@ -101,19 +102,16 @@ func isMemberName(name string) bool {
 	return true
 }
 
-// ErrorCode returns code if it can be shown as it is: 1 to 64 ASCII letters, digits, '_', '-'
-// or '.', like every registered OAuth error code. Otherwise it returns "": RFC 6749 section
-// 5.2 allows nearly any text in an error, so a server could put a secret or a forged log
-// line there.
+// ErrorCode returns code if it can be shown as it is: up to 40 lower case letters and
+// underscores, like every registered OAuth error code. Otherwise it returns "": RFC 6749
+// section 5.2 allows nearly any text in an error, so a server could put a token or a forged
+// log line there.
 func ErrorCode(code string) string {
-	if len(code) > 64 {
+	if len(code) > 40 {
 		return ""
 	}
 	for _, r := range code {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
-		case r == '_', r == '-', r == '.':
-		default:
+		if (r < 'a' || r > 'z') && r != '_' {
 			return ""
 		}
 	}

@@ -123,15 +123,16 @@ func TestDecodeObject(t *testing.T) {
 func TestErrorCode(t *testing.T) {
 	for code, want := range map[string]string{
 		"invalid_grant":         "invalid_grant",
-		"temporarily-bad.2":     "temporarily-bad.2",
-		"UPPER":                 "UPPER",
+		"temporarily-bad.2":     "",
+		"UPPER":                 "",
+		"sk_live_51Hx":          "",
 		"":                      "",
 		"has space":             "",
 		"line\nbreak":           "",
 		`quote"`:                "",
 		"invalid_gränt":         "",
-		strings.Repeat("a", 64): strings.Repeat("a", 64),
-		strings.Repeat("a", 65): "",
+		strings.Repeat("a", 40): strings.Repeat("a", 40),
+		strings.Repeat("a", 41): "",
 	} {
 		if got := ErrorCode(code); got != want {
 			t.Errorf("ErrorCode(%q) = %q, want %q", code, got, want)

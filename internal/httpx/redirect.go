@@ -1,14 +1,14 @@
 package httpx
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // ErrRedirect says that a server answered with a redirect that is not followed.
-var ErrRedirect = errors.New("redirect not followed")
+var ErrRedirect = errtext.New("redirect not followed")
 
 const (
 	defaultTimeout = 30 * time.Second
@@ -36,9 +36,9 @@ func SameOriginRedirect(c *http.Client) *http.Client {
 	cc.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		switch {
 		case !SameOrigin(req.URL, via[0].URL):
-			return fmt.Errorf("%w: from %q to another origin, %q", ErrRedirect, Origin(via[0].URL), Origin(req.URL))
+			return errtext.Errorf(ErrRedirect, "from %q to another origin, %q", Origin(via[0].URL), Origin(req.URL))
 		case len(via) > maxRedirects:
-			return fmt.Errorf("%w: more than %d in a row", ErrRedirect, maxRedirects)
+			return errtext.Errorf(ErrRedirect, "more than %d in a row", maxRedirects)
 		case inner != nil:
 			return inner(req, via)
 		}

@@ -5,9 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
-	"net"
 	"net/url"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // TransportError is a request that got no complete answer. Its text is safe to show: it has
@@ -27,26 +27,12 @@ func NewTransportError(err error) *TransportError {
 	return &TransportError{Err: err}
 }
 
-// Error returns the text of the cause if that is of a kind known not to quote the server;
-// net/http has some that do ("malformed HTTP response %q").
-func (e *TransportError) Error() string {
-	for _, known := range []error{
-		context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, ErrRedirect,
-	} {
-		if errors.Is(e.Err, known) {
-			return e.Err.Error()
-		}
-	}
-	var op *net.OpError
-	if errors.As(e.Err, &op) || isCertificateError(e.Err) {
-		return e.Err.Error()
-	}
-	var timeout net.Error
-	if errors.As(e.Err, &timeout) && timeout.Timeout() {
-		return "timeout"
-	}
-	return "no valid HTTP response"
-}
+// Error describes the cause without quoting it; net/http has errors that
+// repeat what the server sent ("malformed HTTP response %q").
+func (e *TransportError) Error() string { return errtext.Describe(e.Err) }
+
+// SafeText is Error: it quotes nobody.
+func (e *TransportError) SafeText() string { return e.Error() }
 
 // Unwrap returns the cause.
 func (e *TransportError) Unwrap() error { return e.Err }

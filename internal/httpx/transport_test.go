@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 type timeoutError struct{}
@@ -29,16 +30,16 @@ func TestTransportError(t *testing.T) {
 		text      string
 		temporary bool
 	}{
-		{"dial", dial, "dial tcp: connection refused", true},
-		{"cancelled", context.Canceled, "context canceled", false},
-		{"deadline", context.DeadlineExceeded, "context deadline exceeded", true},
-		{"cut off", io.ErrUnexpectedEOF, "unexpected EOF", true},
-		{"closed", io.EOF, "EOF", true},
-		{"redirect", fmt.Errorf("%w: somewhere", ErrRedirect), "redirect not followed: somewhere", false},
-		{"hostname", x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"other"}}, Host: "h"}, "x509: certificate is valid for other, not h", false},
-		{"expired", x509.CertificateInvalidError{Reason: x509.Expired, Detail: "long ago"}, "x509: certificate has expired or is not yet valid: long ago", false},
-		{"unknown kind of timeout", timeoutError{}, "timeout", true},
-		{"quotes the server", errors.New("malformed HTTP response \"canary\""), "no valid HTTP response", true},
+		{"dial", dial, "failed (*errors.errorString)", true},
+		{"cancelled", context.Canceled, "canceled", false},
+		{"deadline", context.DeadlineExceeded, "timed out", true},
+		{"cut off", io.ErrUnexpectedEOF, "connection closed before the whole answer arrived", true},
+		{"closed", io.EOF, "connection closed before the whole answer arrived", true},
+		{"redirect", errtext.Errorf(ErrRedirect, "somewhere"), "redirect not followed: somewhere", false},
+		{"hostname", x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"other"}}, Host: "h"}, "the server's certificate is not valid for this connection", false},
+		{"expired", x509.CertificateInvalidError{Reason: x509.Expired, Detail: "long ago"}, "the server's certificate is not valid for this connection", false},
+		{"unknown kind of timeout", timeoutError{}, "timed out", true},
+		{"quotes the server", errors.New("malformed HTTP response \"canary\""), "failed (*errors.errorString)", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -91,8 +92,8 @@ func TestTransportErrorFromNetwork(t *testing.T) {
 		srv := httptest.NewServer(http.NotFoundHandler())
 		srv.Close()
 		_, err := NoRedirect(nil).Get(srv.URL)
-		if e := NewTransportError(err); !e.Temporary() || !strings.Contains(e.Error(), "dial") {
-			t.Errorf("error %q, temporary %v, want a temporary one that says dial", e, e.Temporary())
+		if e := NewTransportError(err); !e.Temporary() || !strings.Contains(e.Error(), "connection refused") {
+			t.Errorf("error %q, temporary %v, want a temporary one that says refused", e, e.Temporary())
 		}
 	})
 }

@@ -1,15 +1,16 @@
 package httpx
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // ErrInsecureURL is what every error of CheckURL is.
-var ErrInsecureURL = errors.New("URL not allowed")
+var ErrInsecureURL = errtext.New("URL not allowed")
 
 // CheckURL parses an absolute URL that requests may be sent to. It has to be https, or http
 // to this machine (OAuth 2.1 section 1.5), with a host and without user information or a
@@ -17,7 +18,7 @@ var ErrInsecureURL = errors.New("URL not allowed")
 // at most scheme and host, as the rest may hold secrets.
 func CheckURL(field, raw string) (*url.URL, error) {
 	refuse := func(reason string) (*url.URL, error) {
-		return nil, fmt.Errorf("%w: %s %s", ErrInsecureURL, field, reason)
+		return nil, errtext.Errorf(ErrInsecureURL, "%s %s", field, reason)
 	}
 	if raw == "" {
 		return refuse("is empty: set an absolute https URL")

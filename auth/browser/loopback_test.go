@@ -1,0 +1,131 @@
+package browser
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth"
+)
+
+func TestLoopbackRefusesFieldsThatMakeNoSense(t *testing.T) {
+	for name, tc := range map[string]struct {
+		l    Loopback
+		want string
+	}{
+		"port below":        {Loopback{Port: -1}, "Loopback.Port"},
+		"port above":        {Loopback{Port: 65536}, "Loopback.Port"},
+		"relative path":     {Loopback{Path: "callback"}, "Loopback.Path"},
+		"path with query":   {Loopback{Path: "/callback?x"}, "Loopback.Path"},
+		"path with dots":    {Loopback{Path: "/a/../b"}, "Loopback.Path"},
+		"path with escape":  {Loopback{Path: "/a%2fb"}, "Loopback.Path"},
+		"other host":        {Loopback{Host: "0.0.0.0"}, "Loopback.Host"},
+		"negative timeout":  {Loopback{Timeout: -time.Second}, "Loopback.Timeout"},
+		"fragment in path":  {Loopback{Path: "/callback#x"}, "Loopback.Path"},
+		"host that differs": {Loopback{Host: "LOCALHOST"}, "Loopback.Host"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := tc.l.Start(t.Context(), nil)
+			if err == nil {
+				s.Finish(nil)
+				t.Fatal("no error")
+			}
+			var config *auth.ConfigError
+			if !errors.As(err, &config) || config.Field != tc.want {
+				t.Errorf("error = %v, want a ConfigError for %s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestLoopbackRedirectURI(t *testing.T) {
+	free := freePort(t)
+	for name, tc := range map[string]struct {
+		l         Loopback
+		preferred []string
+		want      string // PORT: any
+	}{
+		"zero value":                    {Loopback{}, nil, "http://127.0.0.1:PORT/callback"},
+		"host and path set":             {Loopback{Host: "localhost", Path: "/cb"}, nil, "http://localhost:PORT/cb"},
+		"port set":                      {Loopback{Port: free}, nil, fmt.Sprintf("http://127.0.0.1:%d/callback", free)},
+		"preferred":                     {Loopback{}, []string{fmt.Sprintf("http://127.0.0.1:%d/x", free)}, fmt.Sprintf("http://127.0.0.1:%d/x", free)},
+		"preferred without port":        {Loopback{}, []string{"http://localhost/x"}, "http://localhost:PORT/x"},
+		"preferred without port, fixed": {Loopback{Port: free}, []string{"http://localhost/x"}, fmt.Sprintf("http://localhost:%d/x", free)},
+		"preferred of another port":     {Loopback{Port: free}, []string{"http://127.0.0.1:1/x"}, fmt.Sprintf("http://127.0.0.1:%d/callback", free)},
+		"preferred of another path":     {Loopback{Path: "/y"}, []string{"http://127.0.0.1:1/x"}, "http://127.0.0.1:PORT/y"},
+		"preferred of another host":     {Loopback{Host: "localhost"}, []string{"http://127.0.0.1:1/x"}, "http://localhost:PORT/callback"},
+		"preferred that are not ours": {Loopback{}, []string{
+			"https://127.0.0.1/x", "http://example.com/x", "http://[::1]/x", "http://127.0.0.1/x?q", "http://127.0.0.1/x?",
+			"http://127.0.0.1/x#f", "http://u@127.0.0.1/x", "http://127.0.0.1", "http://127.0.0.1:0/x", "http://127.0.0.1:99999/x",
+			"http://127.0.0.1/a/../x", "com.example:/x", "::", "",
+		}, "http://127.0.0.1:PORT/callback"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, tc.l, tc.preferred...)
+			defer s.Finish(nil)
+			got := s.RedirectURI()
+			u, err := url.Parse(got)
+			if err != nil || u.Port() == "" || u.Port() == "0" {
+				t.Fatalf("RedirectURI = %q: want a port (%v)", got, err)
+			}
+			if want := strings.Replace(tc.want, "PORT", u.Port(), 1); got != want {
+				t.Errorf("RedirectURI = %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestLoopbackPreferredPortTaken(t *testing.T) {
+	taken, free := listen(t), freePort(t)
+
+	t.Run("next one", func(t *testing.T) {
+		want := fmt.Sprintf("http://127.0.0.1:%d/two", free)
+		s := start(t, Loopback{}, fmt.Sprintf("http://127.0.0.1:%d/one", taken), want)
+		defer s.Finish(nil)
+		if got := s.RedirectURI(); got != want {
+			t.Errorf("RedirectURI = %q, want %q", got, want)
+		}
+	})
+	t.Run("other port, same path", func(t *testing.T) {
+		s := start(t, Loopback{}, fmt.Sprintf("http://localhost:%d/one", taken))
+		defer s.Finish(nil)
+		u, err := url.Parse(s.RedirectURI())
+		if err != nil || u.Hostname() != "localhost" || u.Path != "/one" || u.Port() == fmt.Sprint(taken) {
+			t.Errorf("RedirectURI = %q (%v)", s.RedirectURI(), err)
+		}
+	})
+	t.Run("fixed port", func(t *testing.T) {
+		_, err := Loopback{Port: taken}.Start(t.Context(), nil)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatalf("error = %v, want EADDRINUSE", err)
+		}
+		wantSafe(t, err)
+		wantIn(t, err.Error(), "Loopback.Port")
+	})
+}
+
+// listen takes a port for the duration of the test.
+func listen(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().(*net.TCPAddr).Port
+}
