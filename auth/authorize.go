@@ -77,42 +77,44 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 	if l.gather {
 		m.pause(ctx, stepUpGather)
 	}
-	tok, unsaved, err := m.authorizeOnce(ctx, start, m.sealScopes(f), l)
+	var end AuthorizationEnd
+	tok, err := m.authorizeOnce(ctx, start, m.sealScopes(f), l, &end)
+	end.Err = err
 	m.mu.Lock()
-	rec := m.st.rec
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // canceled: closed, or nobody waited any more
 		m.st.lastErr, m.st.loginErr = err, err
 		_, after := classify(err)
 		m.st.loginUntil = wallNow().Add(max(after, loginCooldown))
 	}
 	m.mu.Unlock()
-	end := AuthorizationEnd{Issuer: rec.Issuer, Unsaved: unsaved, Err: err}
 	if err == nil {
 		end.Scopes, end.Expiry = tok.Scopes, tok.Expiry
-		m.log.LogAttrs(ctx, slog.LevelInfo, "authorized", slog.String("issuer", rec.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.Time("expiry", tok.Expiry))
+		m.log.LogAttrs(ctx, slog.LevelInfo, "authorized", slog.String("issuer", end.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.Time("expiry", tok.Expiry))
 	} else {
-		m.log.LogAttrs(ctx, slog.LevelWarn, "authorization failed", slog.String("issuer", rec.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.String("error", safeCause(err)))
+		m.log.LogAttrs(ctx, slog.LevelWarn, "authorization failed", slog.String("issuer", end.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.String("error", safeCause(err)))
 	}
 	m.trace.authorize.TraceAuthorizationEnd(ctx, end)
 	return tok, err
 }
 
 // authorizeOnce adopts a token that another process got meanwhile, or gets one
-// by the grant.
-func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []string, l login) (tok *Token, unsaved bool, err error) {
+// by the grant. It notes in end where, and whether the token was saved.
+func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []string, l login, end *AuthorizationEnd) (*Token, error) {
 	if err := m.reread(ctx); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	m.mu.Lock()
 	rec := m.st.rec
 	adopt := m.st.usable(wallNow()) && rec.Token != start.Token && !rec.Token.same(l.instead) && coversScopes(rec.Token.Scopes, unionScopes(extra, l.challenge.Scopes))
 	m.mu.Unlock()
 	if adopt {
-		return rec.Token, false, nil
+		end.Issuer = rec.Issuer
+		return rec.Token, nil
 	}
-	got, err := m.obtain(ctx, rec, &l.challenge, extra)
+	got, issuer, err := m.obtain(ctx, rec, &l.challenge, extra, false)
+	end.Issuer = issuer
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	lockCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
@@ -124,21 +126,32 @@ func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []stri
 			m.mu.Unlock()
 		}
 	}
-	unsaved = m.install(ctx, got) != nil
+	end.Unsaved = m.install(ctx, got) != nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.st.rec.Token, unsaved, nil
+	end.Issuer = m.st.rec.Issuer
+	return m.st.rec.Token, nil
 }
 
 // obtain finds the authorization server and uses the grant there. It stores
-// nothing. A nil challenge lets what was discovered before stand.
-func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra []string) (*Record, error) {
+// nothing. The issuer is where it was tried; empty when no server was found. A
+// nil challenge lets what was discovered before stand. single: each request is
+// sent once, the caller retries the whole.
+func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra []string, single bool) (*Record, string, error) {
 	var (
 		where     *found
 		challenge Challenge
 		err       error
 	)
-	if c != nil {
+	switch {
+	case c == nil:
+		if where, err = m.serverOf(ctx, rec); errors.Is(err, errMoved) {
+			where, err = m.discover(ctx, rec, challenge)
+		}
+	case single:
+		challenge = *c
+		where, err = m.discover(ctx, rec, challenge)
+	default:
 		challenge = *c
 		bounded, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout)
 		defer cancel()
@@ -146,20 +159,18 @@ func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra [
 			where, err = m.discover(ctx, rec, challenge)
 			return err
 		})
-	} else {
-		where, err = m.serverOf(ctx, rec)
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	flow := &Flow{
 		Server: where.server, Resource: where.resource,
 		Scopes: m.selectScopes(where, rec, challenge, extra),
-		m:      m, rec: rec,
+		m:      m, rec: rec, single: single,
 	}
 	tok, err := m.cfg.Grant.Authorize(ctx, flow)
 	if err != nil {
-		return nil, err
+		return nil, where.server.Issuer, err
 	}
 	got := &Record{
 		Generation: rec.Generation,
@@ -171,7 +182,7 @@ func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra [
 	if flow.client != nil {
 		got.Registration = flow.client.registration
 	}
-	return got, nil
+	return got, where.server.Issuer, nil
 }
 
 // selectScopes applies the specification's scope selection: the challenge's

@@ -47,6 +47,11 @@ type Config struct {
 	ClientMetadataURL  string
 	ClientMetadataAuth ClientAuth
 
+	// DPoP binds tokens to a key that every request proves to have (RFC 9449),
+	// where the authorization server supports it: set dpop.Keys{}. Default:
+	// nil, bearer tokens.
+	DPoP ProofKeys
+
 	// Registration is what a client registered on demand says of itself; the
 	// grant adds redirect URIs and grant types. Default: ClientName "MCP
 	// client (Go)".
@@ -60,6 +65,12 @@ type Config struct {
 	// the specification's selection: the challenge's scopes, else the
 	// resource's scopes_supported, else none.
 	Scopes []string
+
+	// RefreshScopes chooses the scope parameter of a plain refresh from the
+	// scopes granted and those requested so far. RFC 6749 section 6 needs none;
+	// some servers want those requested again: [RequestedScopes]. Default: nil,
+	// none.
+	RefreshScopes func(granted, requested []string) []string
 
 	// RefreshWindow is how long before its expiry a token is refreshed. A
 	// token that lives less than twice as long is refreshed at half its life.
@@ -130,6 +141,10 @@ func (c Client) Format(f fmt.State, _ rune) { redact(f, "auth.Client{"+c.ID+"}")
 
 // LogValue implements [slog.LogValuer] without the secret.
 func (c Client) LogValue() slog.Value { return slog.StringValue("auth.Client{" + c.ID + "}") }
+
+// RequestedScopes is a policy for [Config.RefreshScopes]: ask again for all
+// that was asked for, as Microsoft Entra ID wants it.
+func RequestedScopes(_, requested []string) []string { return requested }
 
 // withDefaults returns a copy of c with its defaults in place, or a
 // *[ConfigError] for the first field that cannot be used.

@@ -135,7 +135,7 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 		return nil, err
 	}
 	if rec.Issuer != "" && rec.Issuer != f.server.Issuer {
-		return nil, errMoved
+		return nil, m.moved(rec)
 	}
 	return f, nil
 }

@@ -23,6 +23,7 @@ type Flow struct {
 	m      *Manager
 	rec    *Record
 	client *Client
+	single bool // the caller retries
 }
 
 // Format makes every fmt verb print the flow without secrets.
@@ -54,31 +55,69 @@ func (f *Flow) RegisteredRedirectURIs(ctx context.Context) []string {
 	return reg.RedirectURIs
 }
 
+// Discover fetches the metadata of another authorization server that the grant
+// needs, such as an enterprise's identity provider, and retries what can be
+// retried. Errors: *[discovery.Error].
+func (f *Flow) Discover(ctx context.Context, issuer string) (srv *Server, err error) {
+	ctx = f.m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: f.m.cfg.Resource, Issuer: issuer})
+	err = f.try(ctx, func(ctx context.Context) (err error) {
+		srv, err = f.m.discovery.AuthorizationServer(ctx, issuer)
+		return err
+	})
+	f.m.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: issuer, Err: err})
+	return srv, err
+}
+
 // Exchange sends form to the server's token endpoint, authenticated as c, with
 // the resource indicator added, and retries what can be retried within
-// [Config.RefreshTimeout]. A response without scope granted the flow's Scopes.
-// Errors: *[TokenError].
-func (f *Flow) Exchange(ctx context.Context, c *Client, form url.Values) (*Token, error) {
+// [Config.RefreshTimeout]. A response without scope granted what the form asks
+// for, or else the flow's Scopes. Errors: *[TokenError].
+func (f *Flow) Exchange(ctx context.Context, c *Client, form url.Values) (tok *Token, err error) {
+	err = f.try(ctx, func(ctx context.Context) (err error) {
+		tok, err = f.exchange(ctx, c, form)
+		return err
+	})
+	return tok, err
+}
+
+// ExchangeOnce is [Flow.Exchange] without any retry: for a grant that polls and
+// has its own schedule (RFC 8628 section 3.5).
+func (f *Flow) ExchangeOnce(ctx context.Context, c *Client, form url.Values) (tok *Token, err error) {
+	err = f.once(ctx, func(ctx context.Context) (err error) {
+		tok, err = f.exchange(ctx, c, form)
+		return err
+	})
+	return tok, err
+}
+
+func (f *Flow) exchange(ctx context.Context, c *Client, form url.Values) (*Token, error) {
 	if form.Get("resource") == "" {
 		form = cloneForm(form)
 		form.Set("resource", f.Resource)
 	}
-	return f.ExchangeAt(ctx, f.Server, c, form)
+	scopes := f.Scopes
+	if asked := form.Get("scope"); asked != "" {
+		scopes = splitScopes(asked)
+	}
+	return f.m.tokenEndpoint(ctx, f.Server, c, form, scopes)
 }
 
-// ExchangeAt is [Flow.Exchange] at another server, such as an enterprise's
-// identity provider, and with nothing added to the form.
-func (f *Flow) ExchangeAt(ctx context.Context, srv *Server, c *Client, form url.Values) (*Token, error) {
+// try runs a request with the retries that it is worth. Those of a renewal are
+// the renewal's own: waits between requests are not for inside its transaction.
+func (f *Flow) try(ctx context.Context, request func(ctx context.Context) error) error {
+	if f.single {
+		return f.once(ctx, request)
+	}
 	ctx, cancel := context.WithTimeout(ctx, f.m.cfg.RefreshTimeout)
 	defer cancel()
-	var tok *Token
-	_, err := f.m.retry(ctx, 0, func(ctx context.Context) (err error) {
-		ctx, cancel := context.WithTimeout(ctx, f.m.cfg.RefreshTimeout/2)
-		defer cancel()
-		tok, err = f.m.tokenEndpoint(ctx, srv, c, form, f.Scopes)
-		return err
-	})
-	return tok, err
+	_, err := f.m.retry(ctx, 0, func(ctx context.Context) error { return f.once(ctx, request) })
+	return err
+}
+
+func (f *Flow) once(ctx context.Context, request func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, f.m.cfg.RefreshTimeout/2)
+	defer cancel()
+	return request(ctx)
 }
 
 // HTTPClient is the client for further requests to the authorization server.

@@ -46,6 +46,10 @@ func (m *Manager) reread(ctx context.Context) error {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return &StoreError{Op: "load", Err: err}
 	}
+	var key *binding
+	if err == nil {
+		key = m.loadProofKey(rec)
+	}
 	m.mu.Lock()
 	s := &m.st
 	s.loaded = true
@@ -69,15 +73,36 @@ func (m *Manager) reread(ctx context.Context) error {
 		m.mu.Unlock()
 		return nil
 	}
-	m.adopt(rec)
+	if s.unsaved && outlives(have.Token, rec.Token) {
+		ours := *have
+		ours.Generation = rec.Generation // to be replaced by the next save
+		s.rec = &ours
+		m.mu.Unlock()
+		return nil
+	}
+	m.adopt(rec, key)
 	m.mu.Unlock()
 	m.publishToken()
 	return nil
 }
 
-// adopt puts a record of the store's in use; the caller holds m.mu.
-func (m *Manager) adopt(rec *Record) {
+// outlives reports whether our token, not stored yet, is worth more than what
+// somebody else stored meanwhile: who was refused with the refresh token that
+// ours replaced has dropped that one only (design invariant 6).
+func outlives(ours, theirs *Token) bool {
+	return ours != nil && ours.RefreshToken != "" && (theirs == nil || theirs.RefreshToken == "")
+}
+
+// adopt puts a record of the store's in use, with the key that its token is
+// bound to; the caller holds m.mu.
+func (m *Manager) adopt(rec *Record, key *binding) {
 	s := &m.st
+	if key != nil {
+		s.binding = key
+	}
+	if rec.Token != nil && rec.Token.TokenType == "DPoP" && key == nil {
+		rec.Token = nil // bound to a key that we do not have
+	}
 	if rec.Token != nil {
 		rec.Token = rec.Token.seal()
 		if old := s.rec.Token; old != nil && old.AccessToken == rec.Token.AccessToken && old.RefreshToken == rec.Token.RefreshToken {
@@ -120,16 +145,22 @@ func (m *Manager) install(ctx context.Context, rec *Record) error {
 func (m *Manager) save(ctx context.Context, rec *Record) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
+	m.mu.Lock()
+	if m.st.binding != nil {
+		rec.ProofKey = m.st.binding.data
+	}
+	m.mu.Unlock()
 	generation, err := m.cfg.Store.Save(ctx, m.key, rec)
 	if errors.Is(err, ErrConflict) {
 		// Somebody wrote without our seeing it, so the lock was not kept, or
 		// was lost. What is stored wins if it works; else ours does.
 		theirs, loadErr := m.cfg.Store.Load(ctx, m.key)
 		switch {
-		case loadErr == nil && theirs.Token.live(wallNow()):
+		case loadErr == nil && theirs.Token.live(wallNow()) && !outlives(rec.Token, theirs.Token):
+			key := m.loadProofKey(theirs)
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			m.adopt(theirs)
+			m.adopt(theirs, key)
 			return nil
 		case loadErr == nil:
 			rec.Generation = theirs.Generation

@@ -69,7 +69,8 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 	m.mu.Lock()
 	s := &m.st
 	now := wallNow()
-	ended := err != nil && s.refused != nil
+	// A grant that needs nobody goes on trying, so its failures have to wait.
+	ended := err != nil && s.refused != nil && !s.canRenew(m.cfg.Grant)
 	if err != nil && !errors.Is(err, ErrClosed) {
 		s.lastErr = err
 		if !ended && !refusedScopes(err, want) {
@@ -112,10 +113,10 @@ func refusedScopes(err error, want []string) bool {
 	return len(want) > 0 && errors.As(err, &te) && te.Code == "invalid_scope"
 }
 
-// withNextAttempt tells the callers when to come back.
+// withNextAttempt tells the callers when to come back. An error that a grant
+// wrapped stays as it is: who refused matters more.
 func withNextAttempt(err error, at time.Time) error {
-	var te *TokenError
-	if errors.As(err, &te) {
+	if te, ok := err.(*TokenError); ok {
 		told := *te
 		told.NextAttempt = at
 		return &told
@@ -145,12 +146,15 @@ func (m *Manager) renewOnce(ctx context.Context, before *Token, want []string, r
 		res.outcome = OutcomeAdopted
 		return nil
 	}
+	needsNobody := m.cfg.Grant != nil && !m.cfg.Grant.Interactive()
 	if r.challenge != nil {
 		if err := m.checkMoved(ctx, rec, *r.challenge); err != nil {
-			return err
+			if !needsNobody {
+				return err
+			}
+			refused = err // the grant goes to the new server
 		}
 	}
-	needsNobody := m.cfg.Grant != nil && !m.cfg.Grant.Interactive()
 	if rec.Token.RefreshToken != "" && refused == nil {
 		err := m.refreshOnce(ctx, rec, want, res)
 		if class, _ := classify(err); err == nil || class != classPermanent {
@@ -162,12 +166,15 @@ func (m *Manager) renewOnce(ctx context.Context, before *Token, want []string, r
 			}
 			return err
 		}
+		m.mu.Lock()
+		rec = m.st.rec // stored anew without the refresh token
+		m.mu.Unlock()
 	}
 	if !needsNobody {
 		return orErr(refused, ErrNoRefreshToken)
 	}
 	res.grant = m.cfg.Grant.Type()
-	got, err := m.obtain(ctx, rec, r.challenge, want)
+	got, _, err := m.obtain(ctx, rec, r.challenge, want, true)
 	if err != nil {
 		return err
 	}
@@ -193,8 +200,13 @@ func (m *Manager) refreshOnce(ctx context.Context, rec *Record, want []string, r
 	}
 	scopes := rec.Token.Scopes
 	if len(want) > 0 {
-		scopes = unionScopes(scopes, want)
+		scopes = unionScopes(scopes, rec.Requested, want)
 		form.Set("scope", joinScopes(scopes))
+	} else if m.cfg.RefreshScopes != nil {
+		if chosen := normalizeScopes(m.cfg.RefreshScopes(scopes, rec.Requested)); chosen != nil {
+			scopes = chosen
+			form.Set("scope", joinScopes(chosen))
+		}
 	}
 	tok, err := m.tokenEndpoint(ctx, where.server, client, form, scopes)
 	if err != nil {
@@ -230,8 +242,7 @@ func (m *Manager) refuse(ctx context.Context, rec *Record, want []string, cause 
 			return false, cause // refused for the scopes, not for the token
 		}
 	case "":
-		m.forgetServer() // no answer of RFC 6749: the endpoint may have moved
-		return false, cause
+		return false, cause // no answer of RFC 6749 says nothing about the token
 	case "invalid_grant":
 		if err := m.reread(ctx); err != nil {
 			return false, cause
@@ -290,10 +301,18 @@ func (m *Manager) checkMoved(ctx context.Context, rec *Record, c Challenge) erro
 	if err != nil || len(prm.AuthorizationServers) == 0 || slices.Contains(prm.AuthorizationServers, rec.Issuer) {
 		return nil
 	}
+	return m.moved(rec)
+}
+
+// moved ends the refresh token of rec, which its server would not know any
+// more, and forgets that server.
+func (m *Manager) moved(rec *Record) error {
 	m.mu.Lock()
-	m.st.refused = errMoved
-	m.mu.Unlock()
-	m.forgetServer()
+	defer m.mu.Unlock()
+	m.st.found = nil
+	if m.st.rec.Token.same(rec.Token) {
+		m.st.refused = errMoved
+	}
 	return errMoved
 }
 

@@ -25,8 +25,8 @@ const (
 	// was lost: at once, for a grace period of the server to still run.
 	ambiguousWait = 50 * time.Millisecond
 
-	// permanentWait is how long the callers get the same error when a request
-	// fails for a reason that only an operator can mend.
+	// permanentWait is the least time for which the callers get the same error,
+	// also when a request fails for a reason that only an operator can mend.
 	permanentWait = time.Second
 )
 
@@ -111,7 +111,7 @@ func (m *Manager) retry(ctx context.Context, prior int, attempt func(ctx context
 		stop := false
 		switch class {
 		case classPermanent:
-			stop, r.next = true, 0
+			stop = true
 		case classAmbiguous:
 			stop, ambiguous, wait = ambiguous, true, ambiguousWait
 		}

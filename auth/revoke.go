@@ -20,22 +20,19 @@ func (m *Manager) Revoke(ctx context.Context) error {
 	if err := m.ensureLoaded(ctx); err != nil {
 		return err
 	}
-	unlock, err := m.lockStore(ctx) // no refresh may rotate away what is revoked
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := m.reread(ctx); err != nil {
-		return err
+	unlock, storeErr := m.lockStore(ctx) // no refresh may rotate away what is revoked
+	if storeErr == nil {
+		defer unlock()
+		storeErr = m.reread(ctx)
 	}
 	m.mu.Lock()
 	rec := m.st.rec
 	m.mu.Unlock()
 	if rec.Token == nil {
-		return nil
+		return storeErr
 	}
 	ctx = m.trace.revocation.TraceRevocationStart(ctx, RevocationStart{Issuer: rec.Issuer})
-	err = m.revokeAt(ctx, rec)
+	err := errors.Join(storeErr, m.revokeAt(ctx, rec))
 	if delErr := m.cfg.Store.Delete(context.WithoutCancel(ctx), m.key, rec.Generation); delErr != nil {
 		err = errors.Join(err, &StoreError{Op: "delete", Err: delErr})
 	}
@@ -83,7 +80,7 @@ func (m *Manager) revokeAt(ctx context.Context, rec *Record) error {
 // token that the server does not know (RFC 7009 section 2.2).
 func (m *Manager) revokeOne(ctx context.Context, srv *Server, c *Client, token, hint string) error {
 	fail := &TokenError{Issuer: srv.Issuer, GrantType: "revocation of " + hint}
-	resp, _, err := m.postForm(ctx, srv, c, srv.RevocationEndpoint, url.Values{"token": {token}, "token_type_hint": {hint}})
+	resp, _, err := m.postForm(ctx, srv, c, srv.RevocationEndpoint, url.Values{"token": {token}, "token_type_hint": {hint}}, "")
 	if err != nil {
 		fail.Err, fail.class = err, classTransient // revoking twice does no harm
 		return fail

@@ -71,6 +71,3 @@ func splitScopes(s string) []string { return normalizeScopes(strings.Fields(s)) 
 
 // joinScopes renders the scope parameter.
 func joinScopes(s []string) string { return strings.Join(s, " ") }
-
-// sameScopes compares as sets.
-func sameScopes(a, b []string) bool { return coversScopes(a, b) && coversScopes(b, a) }

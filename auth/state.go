@@ -49,6 +49,7 @@ type state struct {
 	// narrow is the issuer that was seen not to widen scopes by refresh.
 	narrow string
 
+	binding    *binding // see Manager.proofKey
 	stepUps    map[string]*stepUp
 	rejections rejections
 
@@ -90,6 +91,9 @@ func jitteredWindow(window, lifetime time.Duration) time.Duration {
 func (m *Manager) setRecord(rec *Record, now time.Time) {
 	s := &m.st
 	if rec.Token != nil && rec.Token != s.rec.Token {
+		if rec.Token.TokenType == "DPoP" {
+			rec.Token.binding = s.binding
+		}
 		if rec.Token.serial == 0 {
 			s.serial++
 			rec.Token.serial = s.serial

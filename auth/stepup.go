@@ -122,34 +122,34 @@ func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time
 // upgrade gets a token with the challenge's scopes, in place of rejected (nil:
 // of any that lacks them).
 func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, trigger Trigger) (tok *Token, err error) {
-	path, refreshed := "", false
-	for first := true; ; first = false {
+	m.mu.Lock()
+	s, need := &m.st, c.Scopes
+	if len(need) == 0 && s.found != nil {
+		need = s.found.scopes
+	}
+	start := StepUpStart{
+		Resource: m.cfg.Resource, Operation: c.Operation, Required: need,
+		Requested: unionScopes(grantedScopes(s.rec), s.rec.Requested, need),
+	}
+	m.mu.Unlock()
+	path, refreshed := "adopted", false
+	ctx = m.trace.stepUp.TraceStepUpStart(ctx, start)
+	defer func() {
+		end := StepUpEnd{Err: err}
+		if err == nil {
+			end.Path, end.Granted = path, tok.Scopes
+		}
+		m.trace.stepUp.TraceStepUpEnd(ctx, end)
+	}()
+	for {
 		m.mu.Lock()
-		s := &m.st
 		if s.closed {
 			m.mu.Unlock()
 			return nil, ErrClosed
 		}
-		need := c.Scopes
-		if len(need) == 0 && s.found != nil {
-			need = s.found.scopes
-		}
 		if cur := s.rec.Token; s.usable(wallNow()) && coversScopes(cur.Scopes, need) && (rejected == nil || !cur.same(rejected)) {
 			m.mu.Unlock()
 			return cur, nil
-		}
-		if first {
-			ctx = m.trace.stepUp.TraceStepUpStart(ctx, StepUpStart{
-				Resource: m.cfg.Resource, Operation: c.Operation, Required: need,
-				Requested: unionScopes(grantedScopes(s.rec), s.rec.Requested, need),
-			})
-			defer func() {
-				end := StepUpEnd{Path: path, Err: err}
-				if tok != nil {
-					end.Granted = tok.Scopes
-				}
-				m.trace.stepUp.TraceStepUpEnd(ctx, end)
-			}()
 		}
 		f, by, err := m.startUpgrade(ctx, c, need, trigger, refreshed)
 		if err != nil {
@@ -171,8 +171,8 @@ func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, tri
 			path = by
 			return got, nil
 		case err == nil: // the refresh did not widen
-		case by == "refresh" && ctx.Err() == nil && !retryable(err) && !m.isClosed():
-			// The refresh token cannot help; the grant may.
+		case by == "refresh" && ctx.Err() == nil && !f.byGrant && !retryable(err) && !m.isClosed():
+			// The refresh token cannot help; the grant, not asked yet, may.
 		default:
 			return nil, err
 		}
@@ -201,7 +201,7 @@ func (m *Manager) startUpgrade(ctx context.Context, c Challenge, need []string, 
 	case trigger != TriggerExplicit && s.loginErr != nil && now.Before(s.loginUntil):
 		return nil, "", s.loginErr
 	}
-	return m.startLogin(ctx, login{trigger: trigger, challenge: c, scopes: need, gather: true, instead: s.rec.Token}), "authorization", nil
+	return m.startLogin(ctx, login{trigger: trigger, challenge: c, scopes: need, gather: !refreshed, instead: s.rec.Token}), "authorization", nil
 }
 
 func (m *Manager) isClosed() bool {

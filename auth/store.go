@@ -48,6 +48,9 @@ type Record struct {
 	// Requested are the scopes asked for so far; the next authorization asks
 	// for them again.
 	Requested []string
+	// ProofKey is the private key that the token is bound to, as
+	// [ProofKey.Marshal] returned it; nil when it is not bound.
+	ProofKey []byte
 	// Registration is the dynamically registered client that the token
 	// belongs to, or nil.
 	Registration *registration.Client

@@ -31,6 +31,8 @@ type Token struct {
 	// serial tells the tokens of one manager apart: an authorization server
 	// may issue the same string twice. A copy keeps it.
 	serial uint64
+	// binding is the key that a DPoP token is bound to.
+	binding *binding
 }
 
 // Authorization returns the value of the Authorization header that presents

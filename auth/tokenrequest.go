@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,15 +27,38 @@ var (
 	errNoTokenType  = errtext.New("the token response has no token_type")
 	errTokenType    = errtext.New("the token response has a token_type other than Bearer and DPoP")
 	errUnreadable   = errtext.New("the answer broke off or is larger than 1 MiB")
+	errUnbound      = errtext.New("the token is bound to a key; set Config.DPoP")
 	errTokenRequest = errtext.New("the request could not be built")
 )
 
 // tokenEndpoint sends one token request and reads the answer (RFC 6749
 // sections 3.2 and 5). scopes are those requested: a response without scope
 // granted them. It never retries and never follows a redirect.
-func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, form url.Values, scopes []string) (*Token, error) {
-	fail := &TokenError{Issuer: orElse(srv.Issuer, srv.TokenEndpoint), GrantType: form.Get("grant_type"), class: classPermanent}
-	resp, sent, err := m.postForm(ctx, srv, c, srv.TokenEndpoint, form)
+func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, form url.Values, scopes []string) (tok *Token, err error) {
+	fail := newTokenError(srv, form.Get("grant_type"))
+	resp, sent, err := m.postBound(ctx, srv, c, form)
+	err = readAnswer(fail, resp, sent, err, func(body []byte) (err error) {
+		tok, err = parseTokenResponse(body, time.Now(), scopes)
+		if err == nil && tok.TokenType == "DPoP" && m.cfg.DPoP == nil {
+			tok, err = nil, errUnbound
+		}
+		return err
+	})
+	var te *TokenError
+	if errors.As(err, &te) && (te.StatusCode == http.StatusNotFound || te.StatusCode == http.StatusGone) {
+		m.forgetServer() // its endpoints may have moved
+	}
+	return tok, err
+}
+
+func newTokenError(srv *Server, grantType string) *TokenError {
+	return &TokenError{Issuer: orElse(srv.Issuer, srv.TokenEndpoint), GrantType: grantType, class: classPermanent}
+}
+
+// readAnswer reads the answer to a posted form: parse gets the body of a 2xx
+// one. Its error is fail, completed and classified; resp, sent and err are what
+// posting returned.
+func readAnswer(fail *TokenError, resp *http.Response, sent bool, err error, parse func(body []byte) error) error {
 	if err != nil {
 		fail.Err = err
 		var cfg *ConfigError
@@ -45,7 +69,7 @@ func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, for
 		case httpx.NewTransportError(err).Temporary():
 			fail.class = classTransient
 		}
-		return nil, fail
+		return fail
 	}
 	defer resp.Body.Close()
 	fail.StatusCode = resp.StatusCode
@@ -54,25 +78,27 @@ func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, for
 		fail.Err = errors.Join(errUnreadable, err)
 		fail.class = statusClass(resp.StatusCode, classAmbiguous)
 		fail.RetryAfter = retryAfter(resp.Header)
-		return nil, fail
+		return fail
 	}
 	if resp.StatusCode/100 == 2 {
-		tok, err := parseTokenResponse(body, time.Now(), scopes)
-		if err != nil {
+		if err := parse(body); err != nil {
 			fail.Err = err
 			fail.class = classTransient // a proxy's or a maintenance page
 			if !errors.Is(err, errNotJSON) {
 				fail.class = classAmbiguous // the server did something
 			}
-			return nil, fail
+			return fail
 		}
-		return tok, nil
+		return nil
 	}
 	fail.RetryAfter = retryAfter(resp.Header)
 	fail.Code = errorCode(body)
 	fail.class = statusClass(resp.StatusCode, classPermanent)
 	switch fail.Code {
 	case "":
+		if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
+			fail.class = max(fail.class, classTransient) // a page of some proxy's
+		}
 	case "temporarily_unavailable", "server_error":
 		fail.class = classThrottled
 	default:
@@ -80,7 +106,7 @@ func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, for
 			fail.class = classPermanent
 		}
 	}
-	return nil, fail
+	return fail
 }
 
 // statusClass classifies a status that is not 2xx; rest is the class of all
@@ -95,9 +121,42 @@ func statusClass(status int, rest retryClass) retryClass {
 	return rest
 }
 
+// postBound posts a token request with a proof, if tokens are bound to a key.
+// A server that wants its nonce in the proof says so once and gets the same
+// request again (RFC 9449 section 8): it has not looked at the rest.
+func (m *Manager) postBound(ctx context.Context, srv *Server, c *Client, form url.Values) (resp *http.Response, sent bool, err error) {
+	key, err := m.proofKey()
+	if err != nil || key == nil {
+		if err == nil {
+			resp, sent, err = m.postForm(ctx, srv, c, srv.TokenEndpoint, form, "")
+		}
+		return resp, sent, err
+	}
+	for again := true; ; again = false {
+		proof, err := key.proof(ctx, http.MethodPost, srv.TokenEndpoint, "")
+		if err != nil {
+			return nil, false, errors.Join(err, errTokenRequest)
+		}
+		resp, sent, err = m.postForm(ctx, srv, c, srv.TokenEndpoint, form, proof)
+		if err != nil {
+			return nil, sent, err
+		}
+		fresh := key.observe(srv.TokenEndpoint, resp.Header)
+		if !again || !fresh || (resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusUnauthorized) {
+			return resp, sent, nil
+		}
+		body, err := httpx.ReadBody(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || errorCode(body) != "use_dpop_nonce" {
+			resp.Body = io.NopCloser(bytes.NewReader(body))
+			return resp, sent, nil
+		}
+	}
+}
+
 // postForm posts an authenticated form. sent reports, when there is no
 // response, whether the server may have got the whole request all the same.
-func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint string, form url.Values) (resp *http.Response, sent bool, err error) {
+func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint string, form url.Values, proof string) (resp *http.Response, sent bool, err error) {
 	if endpoint == "" {
 		return nil, false, &ConfigError{"Config.Server", "has no endpoint for this request"}
 	}
@@ -111,6 +170,9 @@ func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint
 	header := http.Header{
 		"Content-Type": {"application/x-www-form-urlencoded"},
 		"Accept":       {"application/json"},
+	}
+	if proof != "" {
+		header.Set("DPoP", proof)
 	}
 	err = chooseClientAuth(c, srv).Authenticate(ctx, &ClientAuthRequest{
 		ClientID: c.ID, ClientSecret: c.Secret, Issuer: srv.Issuer, Endpoint: endpoint, Header: header, Form: body,
@@ -150,8 +212,7 @@ type tokenResponse struct {
 
 // parseTokenResponse reads the body of a 2xx answer that arrived at now.
 func parseTokenResponse(body []byte, now time.Time, requested []string) (*Token, error) {
-	trimmed := strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n")
-	if trimmed == "" || (trimmed[0] != '{' && trimmed[0] != '[') {
+	if !looksLikeJSON(body) {
 		return nil, errNotJSON
 	}
 	var r tokenResponse
@@ -180,6 +241,12 @@ func parseTokenResponse(body []byte, now time.Time, requested []string) (*Token,
 		t.Expiry = now.Round(0).Add(life)
 	}
 	return t.seal(), nil
+}
+
+// looksLikeJSON tells an answer of the server's from a page of a proxy's.
+func looksLikeJSON(body []byte) bool {
+	trimmed := strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n")
+	return trimmed != "" && (trimmed[0] == '{' || trimmed[0] == '[')
 }
 
 // maxLifetime keeps a wild expires_in within what a time.Time can do.

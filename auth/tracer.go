@@ -128,6 +128,7 @@ type AuthorizationStart struct {
 
 // AuthorizationEnd describes a use of a grant that ended.
 type AuthorizationEnd struct {
+	// Issuer is where the grant was used; empty when no server was found.
 	Issuer  string
 	Scopes  []string
 	Expiry  time.Time

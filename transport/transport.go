@@ -72,6 +72,10 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	body := replayOf(req, t.BodyLimit)
 	out := withToken(req, token)
+	if err := prove(out, token); err != nil {
+		closeBody(req)
+		return nil, err
+	}
 	body.first(out)
 	resp, err := t.base().RoundTrip(out)
 	for range maxResends {
@@ -84,16 +88,26 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		challenge.Operation = req.Method + " " + req.URL.Path
 		discard(resp)
-		if token, err = t.Source.Resolve(ctx, token, challenge); err != nil {
-			return nil, err
+		// A proof that lacks the server's nonce says nothing about the token
+		// (RFC 9449 section 9): the same token goes again, with a new proof.
+		if !wantsNonce(challenge, token, out, resp) {
+			if token, err = t.Source.Resolve(ctx, token, challenge); err != nil {
+				return nil, err
+			}
 		}
 		out = withToken(req, token)
+		if err = prove(out, token); err != nil {
+			return nil, err
+		}
 		if err = body.again(req, out); err != nil {
 			return nil, err
 		}
 		resp, err = t.base().RoundTrip(out)
 	}
 	if resp != nil {
+		if token != nil && token.TokenType == "DPoP" {
+			token.ObserveNonce(out.URL.String(), resp.Header)
+		}
 		resp.Request = req // as the caller made it, without the token
 	}
 	return resp, err

@@ -1,0 +1,105 @@
+// Command http-client is an mcp-go client whose token takes care of itself.
+//
+//	go run ./examples/http-client
+//
+// starts an authorization server and a protected MCP server in this process
+// and shows, step by step, what happens to the token: login, early refresh
+// while the authorization server is down, rotation, a step-up, a hundred calls
+// on an expired token. Each step is checked; the exit status is 0 only if all
+// of them really happened.
+//
+//	go run ./examples/http-client -url https://mcp.example.com/mcp
+//
+// does the same job on a real server: it logs in and lists the tools, or calls
+// one.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// options are the command line.
+type options struct {
+	url, tool, args        string
+	arguments              map[string]any // args, parsed
+	clientID, clientSecret string
+	scopes                 string
+	headless, verbose      bool
+	timeout                time.Duration
+}
+
+// run is main with its world passed in; it returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var o options
+	flags := flag.NewFlagSet("http-client", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&o.url, "url", "", "`URL` of a protected MCP server; without it, the demonstration")
+	flags.StringVar(&o.tool, "tool", "", "`name` of a tool to call, instead of listing them")
+	flags.StringVar(&o.args, "args", "{}", "the tool's arguments, a JSON `object`")
+	flags.BoolVar(&o.headless, "headless", false, "follow the authorization server's redirects without a browser")
+	flags.StringVar(&o.clientID, "client-id", "", "`ID` of a client that is registered already")
+	flags.StringVar(&o.clientSecret, "client-secret", "", "that client's `secret`, if it has one")
+	flags.StringVar(&o.scopes, "scopes", "", "scopes to ask for from the start, separated by `spaces`")
+	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
+	flags.BoolVar(&o.verbose, "v", false, "log what the library does")
+	usage := func(problem string) int {
+		fmt.Fprintln(stderr, "http-client:", problem)
+		flags.Usage()
+		return 2
+	}
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return 0
+	} else if err != nil {
+		return 2
+	}
+	switch {
+	case flags.NArg() > 0:
+		return usage("unexpected argument: " + flags.Arg(0))
+	case o.timeout <= 0:
+		return usage("-timeout must be more than zero")
+	case o.clientSecret != "" && o.clientID == "":
+		return usage("-client-secret needs -client-id")
+	case json.Unmarshal([]byte(o.args), &o.arguments) != nil:
+		return usage("-args must be a JSON object, such as '{\"name\": \"Go\"}'")
+	case o.url == "" && (o.tool != "" || o.headless || o.clientID != "" || o.scopes != ""):
+		return usage("-tool, -headless, -client-id and -scopes need -url")
+	}
+	logger := slog.New(slog.DiscardHandler)
+	if o.verbose {
+		logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	var err error
+	if o.url == "" {
+		err = demonstrate(ctx, stdout, logger)
+	} else {
+		err = useServer(ctx, o, stdout, stderr, logger)
+	}
+	var config *auth.ConfigError
+	switch {
+	case errors.As(err, &config) && config.Field == "Config.Resource":
+		return usage("-url " + config.Problem)
+	case err != nil:
+		fmt.Fprintln(stderr, "http-client:", err)
+		return 1
+	}
+	return 0
+}
