@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // loginCooldown is how long a challenge gets the error of the authorization
@@ -72,7 +74,7 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 	start := m.st.rec
 	m.mu.Unlock()
 	ctx = m.trace.authorize.TraceAuthorizationStart(ctx, caller, AuthorizationStart{
-		Resource: m.cfg.Resource, Grant: m.cfg.Grant.Type(), Trigger: l.trigger, Scopes: unionScopes(l.challenge.Scopes, l.scopes),
+		Resource: m.key.Resource, Grant: m.cfg.Grant.Type(), Trigger: l.trigger, Scopes: unionScopes(l.challenge.Scopes, l.scopes),
 	})
 	if l.gather {
 		m.pause(ctx, stepUpGather)
@@ -170,6 +172,13 @@ func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra [
 	}
 	tok, err := m.cfg.Grant.Authorize(ctx, flow)
 	if err != nil {
+		var te *TokenError
+		if reg := flow.registered(); reg != nil && errors.As(err, &te) && te.Code == "invalid_client" {
+			m.forgetRegistration(ctx, where.server.Issuer, reg.ClientID)
+		}
+		if _, ours := err.(errtext.Safe); !ours { // a grant of somebody's own may quote anything
+			err = &AuthorizationError{Issuer: where.server.Issuer, Err: err}
+		}
 		return nil, where.server.Issuer, err
 	}
 	got := &Record{
@@ -178,9 +187,8 @@ func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra [
 		Token:     tok.seal(),
 		Obtained:  wallNow(),
 		Requested: flow.Scopes,
-	}
-	if flow.client != nil {
-		got.Registration = flow.client.registration
+
+		Registration: flow.registered(),
 	}
 	return got, where.server.Issuer, nil
 }

@@ -114,7 +114,7 @@ type Config struct {
 
 // Format makes every fmt verb print the configuration without its secrets.
 func (c Config) Format(f fmt.State, _ rune) {
-	redact(f, "auth.Config{"+c.Resource+" client "+c.Client.ID+"}")
+	redact(f, "auth.Config{"+shownURL(c.Resource)+" client "+c.Client.ID+"}")
 }
 
 // Client is the OAuth client: pre-registered, or registered on demand and then
@@ -155,8 +155,18 @@ func (c Config) withDefaults() (Config, error) {
 	if _, err := httpx.CheckURL("Config.Resource", c.Resource); err != nil {
 		return c, &ConfigError{"Config.Resource", "must be an absolute https URL (http only for a loopback host) without user information or fragment"}
 	}
-	if c.RefreshWindow < 0 || c.RefreshTimeout < 0 || c.AuthorizationTimeout < 0 || c.StepUpLimit < 0 {
-		return c, &ConfigError{"Config", "RefreshWindow, RefreshTimeout, AuthorizationTimeout and StepUpLimit must not be negative; leave them zero for their defaults"}
+	for _, f := range []struct {
+		field    string
+		negative bool
+	}{
+		{"Config.RefreshWindow", c.RefreshWindow < 0},
+		{"Config.RefreshTimeout", c.RefreshTimeout < 0},
+		{"Config.AuthorizationTimeout", c.AuthorizationTimeout < 0},
+		{"Config.StepUpLimit", c.StepUpLimit < 0},
+	} {
+		if f.negative {
+			return c, &ConfigError{f.field, "must not be negative; leave it zero for its default"}
+		}
 	}
 	if c.Client.ID == "" && (c.Client.Secret != "" || c.Client.Auth != nil) {
 		return c, &ConfigError{"Config.Client.ID", "is empty but Secret or Auth is set; set the identifier they belong to"}

@@ -25,7 +25,7 @@ func (m *Manager) discover(ctx context.Context, rec *Record, c Challenge) (*foun
 	if f := m.configured(); f != nil {
 		return f, nil
 	}
-	ctx = m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.cfg.Resource})
+	ctx = m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.key.Resource})
 	f, err := m.discoverResource(ctx, rec, c)
 	end := DiscoveryEnd{Err: err}
 	if err == nil {
@@ -118,7 +118,7 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 		return f, nil
 	}
 	if rec.Issuer != "" {
-		ctx := m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.cfg.Resource, Issuer: rec.Issuer})
+		ctx := m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.key.Resource, Issuer: rec.Issuer})
 		srv, err := m.discovery.AuthorizationServer(ctx, rec.Issuer)
 		m.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: rec.Issuer, Err: err})
 		if err == nil {

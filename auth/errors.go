@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -36,8 +37,8 @@ type TokenError struct {
 	Code string
 	// StatusCode is the HTTP status; 0 when no answer came.
 	StatusCode int
-	// Issuer is the authorization server's identifier, or its token endpoint
-	// when the issuer is not known.
+	// Issuer is the authorization server's identifier, or its token endpoint,
+	// without a query, when the issuer is not known.
 	Issuer string
 	// GrantType is the grant_type of the request.
 	GrantType string
@@ -239,6 +240,16 @@ func shortGrant(s string) string { return s[strings.LastIndexByte(s, ':')+1:] }
 // this module made, or a description of one that it did not, whose own text
 // may quote a secret.
 func safeCause(err error) string { return strings.TrimPrefix(errtext.Describe(err), "auth: ") }
+
+// shownURL is what may be said of a URL: its query may hold a key, and one that
+// nobody has checked yet a password.
+func shownURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+}
 
 // SafeText is Error: it holds no secret.
 func (e *ConfigError) SafeText() string { return e.Error() }

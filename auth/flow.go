@@ -42,6 +42,15 @@ func (f *Flow) Client(ctx context.Context, want registration.Metadata) (*Client,
 	return c, err
 }
 
+// registered is the registration of the client that the grant used, if it was
+// made on demand.
+func (f *Flow) registered() *registration.Client {
+	if f.client == nil {
+		return nil
+	}
+	return f.client.registration
+}
+
 // RegisteredRedirectURIs are the redirect URIs that this client is registered
 // with already; using one of them saves a registration.
 func (f *Flow) RegisteredRedirectURIs(ctx context.Context) []string {
@@ -59,7 +68,7 @@ func (f *Flow) RegisteredRedirectURIs(ctx context.Context) []string {
 // needs, such as an enterprise's identity provider, and retries what can be
 // retried. Errors: *[discovery.Error].
 func (f *Flow) Discover(ctx context.Context, issuer string) (srv *Server, err error) {
-	ctx = f.m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: f.m.cfg.Resource, Issuer: issuer})
+	ctx = f.m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: f.m.key.Resource, Issuer: issuer})
 	err = f.try(ctx, func(ctx context.Context) (err error) {
 		srv, err = f.m.discovery.AuthorizationServer(ctx, issuer)
 		return err

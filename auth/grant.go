@@ -21,8 +21,9 @@ type Grant interface {
 
 	// Authorize gets a token. The manager calls it once at a time; ctx ends
 	// when the manager is closed or when everybody who waited for the token
-	// has gone. An error of type *[TokenError], *[AuthorizationError] or
-	// *[discovery.Error] is shown to the caller as it is.
+	// has gone. An error of this module's types is shown to the caller as it
+	// is; any other, whose text may quote anything, as the cause of an
+	// *[AuthorizationError].
 	Authorize(ctx context.Context, f *Flow) (*Token, error)
 }
 

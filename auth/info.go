@@ -18,8 +18,9 @@ const (
 // Info describes a manager's token without its secrets.
 type Info struct {
 	State State
-	// Resource is the MCP server; Issuer the authorization server, empty when
-	// it is not known yet; ClientID the client in use, likewise.
+	// Resource is the MCP server's canonical URL, without a query; Issuer the
+	// authorization server, empty when it is not known yet; ClientID the client
+	// in use, likewise.
 	Resource, Issuer, ClientID string
 	TokenType                  string
 	// Expiry is zero when the lifetime is unknown; RefreshAt when no early
@@ -45,7 +46,7 @@ func (m *Manager) Info() Info {
 	defer m.mu.Unlock()
 	s, now := &m.st, wallNow()
 	i := Info{
-		Resource: m.cfg.Resource, Issuer: s.rec.Issuer, ClientID: m.cfg.Client.ID,
+		Resource: m.key.Resource, Issuer: s.rec.Issuer, ClientID: m.cfg.Client.ID,
 		Requested:  s.rec.Requested,
 		Refreshing: s.renew != nil, Authorizing: s.login != nil,
 		Unsaved: s.unsaved, LastError: s.lastErr,

@@ -217,7 +217,7 @@ func (m *Manager) reauthorization(more []string) error {
 	e := &ReauthorizationRequiredError{
 		Scopes:   unionScopes(m.cfg.Scopes, grantedScopes(rec), rec.Requested, more),
 		Issuer:   rec.Issuer,
-		Resource: m.cfg.Resource,
+		Resource: m.key.Resource,
 		Err:      ErrNoToken,
 	}
 	if m.st.refused != nil {
@@ -281,6 +281,8 @@ func (m *Manager) SetToken(ctx context.Context, t *Token) error {
 	}
 	if typ := canonicalTokenType(t.TokenType); typ != "Bearer" && typ != "DPoP" {
 		return &ConfigError{"Token.TokenType", "must be Bearer or DPoP; leave it empty for Bearer"}
+	} else if typ == "DPoP" && (m.cfg.DPoP == nil || t.binding == nil) {
+		return &ConfigError{"Token.TokenType", "is DPoP, which takes a manager with Config.DPoP and a token that another such manager handed out, with its key in it"}
 	}
 	if err := m.ensureLoaded(ctx); err != nil {
 		return err
@@ -310,4 +312,4 @@ func (m *Manager) Subscribe() (<-chan Event, func()) { return m.hub.subscribe() 
 func (m *Manager) Resource() string { return m.cfg.Resource }
 
 // Format makes every fmt verb print the manager without its secrets.
-func (m *Manager) Format(f fmt.State, _ rune) { redact(f, "auth.Manager{"+m.cfg.Resource+"}") }
+func (m *Manager) Format(f fmt.State, _ rune) { redact(f, "auth.Manager{"+m.key.Resource+"}") }

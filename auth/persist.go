@@ -105,6 +105,7 @@ func (m *Manager) adopt(rec *Record, key *binding) {
 	}
 	if rec.Token != nil {
 		rec.Token = rec.Token.seal()
+		rec.Token.binding = key
 		if old := s.rec.Token; old != nil && old.AccessToken == rec.Token.AccessToken && old.RefreshToken == rec.Token.RefreshToken {
 			rec.Token.serial = old.serial // still the same token
 		}
@@ -145,11 +146,9 @@ func (m *Manager) install(ctx context.Context, rec *Record) error {
 func (m *Manager) save(ctx context.Context, rec *Record) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
-	m.mu.Lock()
-	if m.st.binding != nil {
-		rec.ProofKey = m.st.binding.data
+	if t := rec.Token; t != nil && t.binding != nil {
+		rec.ProofKey = t.binding.data
 	}
-	m.mu.Unlock()
 	generation, err := m.cfg.Store.Save(ctx, m.key, rec)
 	if errors.Is(err, ErrConflict) {
 		// Somebody wrote without our seeing it, so the lock was not kept, or

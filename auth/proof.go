@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
+	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 // ProofKeys makes the keys that tokens are bound to (RFC 9449, DPoP; MCP
@@ -39,66 +42,82 @@ type Proof struct {
 	Nonce string
 }
 
+// ErrNonce says that a server refuses every proof for its nonce, though that is
+// the one which it gave last, or gives none (RFC 9449 section 9). A new token
+// would fare no better.
+var ErrNonce = errtext.New("auth: the server refuses the DPoP nonces that it gives")
+
 // binding is a key and the nonces of the servers that have seen its proofs.
-// Authorization server and resource have nonces of their own (section 9).
 type binding struct {
 	key  ProofKey
 	data []byte // key, for the store
 
 	mu     sync.Mutex
-	nonces map[string]string // by origin
+	nonces map[verifier]string
 }
 
+// verifier is who looks at a proof. Authorization server and resource have
+// nonces of their own (RFC 9449 sections 8 and 9), also at one origin.
+type verifier struct {
+	origin   string
+	resource bool
+}
+
+func verifierAt(target string, resource bool) verifier {
+	u, err := url.Parse(target)
+	if err != nil {
+		return verifier{"", resource}
+	}
+	return verifier{httpx.Origin(u), resource}
+}
+
+// proof makes a proof for a request to a token endpoint, or with an access token
+// for one to a resource.
 func (b *binding) proof(ctx context.Context, method, target, accessToken string) (string, error) {
-	origin := originOf(target)
+	v := verifierAt(target, accessToken != "")
 	b.mu.Lock()
-	nonce := b.nonces[origin]
+	nonce := b.nonces[v]
 	b.mu.Unlock()
 	return b.key.Proof(ctx, Proof{Method: method, URL: target, AccessToken: accessToken, Nonce: nonce})
 }
 
-// observe keeps the nonce of a response and reports whether it is a new one.
-func (b *binding) observe(target string, h http.Header) bool {
+// observe keeps the nonce of a response and reports whether there was one.
+func (b *binding) observe(v verifier, h http.Header) bool {
 	nonce := h.Get("DPoP-Nonce")
 	if nonce == "" {
 		return false
 	}
-	origin := originOf(target)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.nonces[origin] == nonce {
-		return false
-	}
 	if b.nonces == nil {
-		b.nonces = make(map[string]string)
+		b.nonces = make(map[verifier]string)
 	}
-	b.nonces[origin] = nonce
+	b.nonces[v] = nonce
 	return true
 }
 
-func originOf(target string) string {
-	u, err := url.Parse(target)
-	if err != nil {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
+// bound reports whether the token is of use only together with proofs that we
+// can make.
+func (t *Token) bound() bool {
+	return t.binding != nil && canonicalTokenType(t.TokenType) == "DPoP"
 }
 
 // Proof returns the value of the DPoP header that has to go with
 // [Token.Authorization] on a request, new each time; empty for a token that is
 // not bound to a key. method and target are the request's.
 func (t *Token) Proof(ctx context.Context, method, target string) (string, error) {
-	if t.binding == nil {
+	if !t.bound() {
 		return "", nil
 	}
 	return t.binding.proof(ctx, method, target, t.AccessToken)
 }
 
-// ObserveNonce keeps the DPoP nonce of a response for the next proof. It
-// reports whether the nonce is a new one: a request that was refused with
-// use_dpop_nonce is worth sending again only then.
+// ObserveNonce keeps the DPoP nonce of a resource's response for the next proof
+// (RFC 9449 section 9). It reports whether there was one: only then is a request
+// that was refused with use_dpop_nonce worth sending again, and not often; see
+// [ErrNonce].
 func (t *Token) ObserveNonce(target string, h http.Header) bool {
-	return t.binding != nil && t.binding.observe(target, h)
+	return t.bound() && t.binding.observe(verifierAt(target, true), h)
 }
 
 // proofKey returns the manager's key, making it at its first use; nil when

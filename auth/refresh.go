@@ -54,7 +54,7 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 	start, prior := m.st.rec, m.st.failures
 	m.mu.Unlock()
 	ctx = m.trace.refresh.TraceRefreshStart(ctx, caller, RefreshStart{
-		Resource: m.cfg.Resource, Issuer: start.Issuer, Trigger: r.trigger, Scopes: r.scopes,
+		Resource: m.key.Resource, Issuer: start.Issuer, Trigger: r.trigger, Scopes: r.scopes,
 	})
 	if r.gather {
 		m.pause(ctx, stepUpGather)
@@ -259,8 +259,13 @@ func (m *Manager) refuse(ctx context.Context, rec *Record, want []string, cause 
 		m.dropRefreshToken(ctx, now)
 	case "invalid_client":
 		if rec.Registration != nil { // the server forgot the client, and all its tokens with it
-			m.forgetRegistration(ctx, rec.Issuer)
-			m.dropRefreshToken(ctx, rec)
+			m.forgetRegistration(ctx, rec.Issuer, rec.Registration.ClientID)
+			m.mu.Lock()
+			now := m.st.rec
+			m.mu.Unlock()
+			if now.Token.same(rec.Token) {
+				m.dropRefreshToken(ctx, now)
+			}
 		}
 	}
 	m.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth/registration"
@@ -58,6 +59,11 @@ func (m *Manager) register(ctx context.Context, srv *Server, want registration.M
 	var reg *registration.Client
 	_, err := m.retry(ctx, 0, func(ctx context.Context) (err error) {
 		reg, err = registration.Register(ctx, m.cfg.HTTPClient, srv.RegistrationEndpoint, meta)
+		var answered *registration.Error
+		if err != nil && !errors.As(err, &answered) { // nothing was sent: the metadata are wrong
+			problem := strings.TrimPrefix(err.Error(), "client registration: ")
+			return &ConfigError{"Config.Registration", "cannot be registered: " + strings.ReplaceAll(problem, "\n", "; ")}
+		}
 		return err
 	})
 	return reg, err
@@ -115,18 +121,20 @@ func secretExpired(reg *registration.Client) bool {
 }
 
 // forgetRegistration makes the next authorization register anew: the server
-// does not know the client any more.
-func (m *Manager) forgetRegistration(ctx context.Context, issuer string) {
+// does not know the client any more. What somebody else registered meanwhile
+// stays.
+func (m *Manager) forgetRegistration(ctx context.Context, issuer, clientID string) {
+	isIt := func(r *Record) bool { return r.Registration != nil && r.Registration.ClientID == clientID }
 	key := Key{Issuer: issuer}
-	if stored, err := m.cfg.Store.Load(ctx, key); err == nil {
+	if stored, err := m.cfg.Store.Load(ctx, key); err == nil && isIt(stored) {
 		_ = m.cfg.Store.Delete(ctx, key, stored.Generation) // a conflict: somebody registered anew
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.st.rec.Issuer == issuer {
-		rec := *m.st.rec
+	rec := *m.st.rec
+	m.mu.Unlock()
+	if rec.Issuer == issuer && isIt(&rec) {
 		rec.Registration = nil
-		m.st.rec = &rec
+		_ = m.save(ctx, &rec) // a failure is retried behind, as for any token
 	}
 }
 

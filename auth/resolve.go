@@ -143,7 +143,7 @@ func (m *Manager) reject(now time.Time) error {
 		m.republish(now)
 	}
 	if now.Before(r.until) {
-		return &RejectedError{Resource: m.cfg.Resource, Rejections: r.inRow, RetryAt: r.until}
+		return &RejectedError{Resource: m.key.Resource, Rejections: r.inRow, RetryAt: r.until}
 	}
 	return nil
 }

@@ -91,8 +91,8 @@ func jitteredWindow(window, lifetime time.Duration) time.Duration {
 func (m *Manager) setRecord(rec *Record, now time.Time) {
 	s := &m.st
 	if rec.Token != nil && rec.Token != s.rec.Token {
-		if rec.Token.TokenType == "DPoP" {
-			rec.Token.binding = s.binding
+		if rec.Token.binding != nil {
+			s.binding = rec.Token.binding
 		}
 		if rec.Token.serial == 0 {
 			s.serial++

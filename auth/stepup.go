@@ -43,7 +43,7 @@ func (m *Manager) UpgradeScopes(ctx context.Context, scopes ...string) (*Token, 
 	}
 	tok, err := m.upgrade(ctx, nil, Challenge{Scopes: scopes}, TriggerExplicit)
 	if err == nil && !coversScopes(tok.Scopes, scopes) {
-		return nil, &InsufficientScopeError{Required: scopes, Granted: tok.Scopes, Resource: m.cfg.Resource, Attempts: 1}
+		return nil, &InsufficientScopeError{Required: scopes, Granted: tok.Scopes, Resource: m.key.Resource, Attempts: 1}
 	}
 	return tok, err
 }
@@ -96,7 +96,7 @@ func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time
 	}
 	refuse := func() error {
 		return &InsufficientScopeError{
-			Required: c.Scopes, Granted: rejected.Scopes, Resource: m.cfg.Resource, Operation: c.Operation,
+			Required: c.Scopes, Granted: rejected.Scopes, Resource: m.key.Resource, Operation: c.Operation,
 			Attempts: len(entry.rejected), RetryAt: entry.until, Err: entry.err,
 		}
 	}
@@ -128,7 +128,7 @@ func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, tri
 		need = s.found.scopes
 	}
 	start := StepUpStart{
-		Resource: m.cfg.Resource, Operation: c.Operation, Required: need,
+		Resource: m.key.Resource, Operation: c.Operation, Required: need,
 		Requested: unionScopes(grantedScopes(s.rec), s.rec.Requested, need),
 	}
 	m.mu.Unlock()

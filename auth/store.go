@@ -29,6 +29,8 @@ type Key struct {
 	// ClientID is the configured client; empty when clients are registered on
 	// demand.
 	ClientID string
+	// Subject is whose token it is: [Config.Subject].
+	Subject string
 }
 
 // Record is what is stored under a [Key]: a credential and what is bound to
@@ -54,6 +56,16 @@ type Record struct {
 	// Registration is the dynamically registered client that the token
 	// belongs to, or nil.
 	Registration *registration.Client
+	// StepUps are the limits on scope upgrades that are in force.
+	StepUps []StepUpLimit
+}
+
+// StepUpLimit remembers how often one set of scopes was asked for in vain, so
+// that a restart does not open another browser window.
+type StepUpLimit struct {
+	Scopes   []string  `json:"scopes"`
+	Attempts int       `json:"attempts"`
+	Until    time.Time `json:"until"`
 }
 
 // Format makes every fmt verb print the record without its secrets.
@@ -65,6 +77,7 @@ func (r Record) Format(f fmt.State, _ rune) {
 func (r *Record) clone() *Record {
 	c := *r
 	c.Requested = slices.Clone(r.Requested)
+	c.StepUps = slices.Clone(r.StepUps)
 	if r.Token != nil {
 		t := *r.Token
 		t.Scopes = slices.Clone(t.Scopes)
@@ -77,9 +90,17 @@ func (r *Record) clone() *Record {
 	return &c
 }
 
-// Store keeps records: in memory by default. Its methods may be called from
-// many goroutines at once, and several managers, also of several processes,
-// may share one.
+// Store keeps records: in memory by default. auth/store has more, for files,
+// the operating system's keyring and Redis; auth/store/storetest shows whether
+// one of your own keeps this contract.
+//
+// Its methods may be called from many goroutines at once, and several managers,
+// also of several processes and machines, may share what it stores. An error
+// other than [ErrNotFound] and [ErrConflict] means that the store does not know;
+// the manager goes on with the token it has and tries again.
+//
+// What a store can do beyond this it says by implementing [Prober] or
+// [Watcher].
 type Store interface {
 	// Load returns the record of key, or [ErrNotFound]. The caller owns what
 	// it returns.
@@ -102,6 +123,25 @@ type Store interface {
 	// Delete do not need the lock; it saves requests, while the generation
 	// saves the data.
 	Lock(ctx context.Context, key Key) (unlock func(), err error)
+}
+
+// Prober is implemented by stores that can tell beforehand whether a save
+// would succeed.
+type Prober interface {
+	// Probe returns the error that saving under key would, as far as can be
+	// seen. The manager calls it under the lock before it spends a refresh
+	// token: a token that is rotated and cannot be stored is lost with the
+	// process.
+	Probe(ctx context.Context, key Key) error
+}
+
+// Watcher is implemented by stores that hear of changes which others make.
+type Watcher interface {
+	// Watch calls changed, from a goroutine of the store's, soon after the
+	// record of key may have changed, also for changes of the caller's own. It
+	// is a hint: calls may be missing and may come for nothing. stop ends it
+	// and waits for a call under way.
+	Watch(key Key, changed func()) (stop func())
 }
 
 // redact is shared by the types whose every fmt verb prints one safe line.

@@ -31,7 +31,9 @@ type Token struct {
 	// serial tells the tokens of one manager apart: an authorization server
 	// may issue the same string twice. A copy keeps it.
 	serial uint64
-	// binding is the key that a DPoP token is bound to.
+	// binding is the key that the token was requested with; a DPoP token is
+	// bound to it, and so may be the refresh token beside a bearer token (RFC
+	// 9449 section 5). A copy keeps it.
 	binding *binding
 }
 

@@ -36,11 +36,19 @@ var (
 // granted them. It never retries and never follows a redirect.
 func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, form url.Values, scopes []string) (tok *Token, err error) {
 	fail := newTokenError(srv, form.Get("grant_type"))
-	resp, sent, err := m.postBound(ctx, srv, c, form)
+	key, err := m.proofKey()
+	if err != nil {
+		fail.Err = err
+		return nil, fail
+	}
+	resp, sent, err := m.postBound(ctx, srv, c, form, key)
 	err = readAnswer(fail, resp, sent, err, func(body []byte) (err error) {
 		tok, err = parseTokenResponse(body, time.Now(), scopes)
-		if err == nil && tok.TokenType == "DPoP" && m.cfg.DPoP == nil {
+		switch {
+		case err == nil && tok.TokenType == "DPoP" && key == nil:
 			tok, err = nil, errUnbound
+		case err == nil:
+			tok.binding = key
 		}
 		return err
 	})
@@ -52,7 +60,7 @@ func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, for
 }
 
 func newTokenError(srv *Server, grantType string) *TokenError {
-	return &TokenError{Issuer: orElse(srv.Issuer, srv.TokenEndpoint), GrantType: grantType, class: classPermanent}
+	return &TokenError{Issuer: orElse(srv.Issuer, shownURL(srv.TokenEndpoint)), GrantType: grantType, class: classPermanent}
 }
 
 // readAnswer reads the answer to a posted form: parse gets the body of a 2xx
@@ -83,8 +91,10 @@ func readAnswer(fail *TokenError, resp *http.Response, sent bool, err error, par
 	if resp.StatusCode/100 == 2 {
 		if err := parse(body); err != nil {
 			fail.Err = err
-			fail.class = classTransient // a proxy's or a maintenance page
-			if !errors.Is(err, errNotJSON) {
+			switch {
+			case errors.Is(err, errNotJSON):
+				fail.class = classTransient // a proxy's or a maintenance page
+			case !errors.Is(err, errUnbound): // which the next answer would be too
 				fail.class = classAmbiguous // the server did something
 			}
 			return fail
@@ -101,6 +111,8 @@ func readAnswer(fail *TokenError, resp *http.Response, sent bool, err error, par
 		}
 	case "temporarily_unavailable", "server_error":
 		fail.class = classThrottled
+	case "use_dpop_nonce":
+		fail.class = classTransient // it has not looked at anything else
 	default:
 		if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests {
 			fail.class = classPermanent
@@ -121,16 +133,12 @@ func statusClass(status int, rest retryClass) retryClass {
 	return rest
 }
 
-// postBound posts a token request with a proof, if tokens are bound to a key.
-// A server that wants its nonce in the proof says so once and gets the same
-// request again (RFC 9449 section 8): it has not looked at the rest.
-func (m *Manager) postBound(ctx context.Context, srv *Server, c *Client, form url.Values) (resp *http.Response, sent bool, err error) {
-	key, err := m.proofKey()
-	if err != nil || key == nil {
-		if err == nil {
-			resp, sent, err = m.postForm(ctx, srv, c, srv.TokenEndpoint, form, "")
-		}
-		return resp, sent, err
+// postBound posts a token request with a proof of key (nil: without one). A
+// server that wants its nonce in the proof says so and gets the same request
+// again, once (RFC 9449 section 8): it has not looked at the rest.
+func (m *Manager) postBound(ctx context.Context, srv *Server, c *Client, form url.Values, key *binding) (resp *http.Response, sent bool, err error) {
+	if key == nil {
+		return m.postForm(ctx, srv, c, srv.TokenEndpoint, form, "")
 	}
 	for again := true; ; again = false {
 		proof, err := key.proof(ctx, http.MethodPost, srv.TokenEndpoint, "")
@@ -141,13 +149,16 @@ func (m *Manager) postBound(ctx context.Context, srv *Server, c *Client, form ur
 		if err != nil {
 			return nil, sent, err
 		}
-		fresh := key.observe(srv.TokenEndpoint, resp.Header)
-		if !again || !fresh || (resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusUnauthorized) {
+		given := key.observe(verifierAt(srv.TokenEndpoint, false), resp.Header)
+		if !again || !given || (resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusUnauthorized) {
 			return resp, sent, nil
 		}
 		body, err := httpx.ReadBody(resp.Body)
 		_ = resp.Body.Close()
-		if err != nil || errorCode(body) != "use_dpop_nonce" {
+		if err != nil {
+			return nil, true, errors.Join(errUnreadable, err)
+		}
+		if errorCode(body) != "use_dpop_nonce" {
 			resp.Body = io.NopCloser(bytes.NewReader(body))
 			return resp, sent, nil
 		}

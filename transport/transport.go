@@ -53,8 +53,9 @@ type RoundTripper struct {
 // RoundTrip implements [http.RoundTripper]. Errors other than those of Base are
 // the typed ones of [auth.Source]: *[auth.TokenError],
 // *[auth.ReauthorizationRequiredError], *[auth.InsufficientScopeError],
-// *[auth.AuthorizationError] and so on. A refusal that is no challenge, such as
-// a 403 without insufficient_scope, is returned as the response that it is.
+// *[auth.AuthorizationError] and so on, and [auth.ErrNonce]. A refusal that is
+// no challenge, such as a 403 without insufficient_scope, is returned as the
+// response that it is.
 func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.once.Do(t.init)
 	if t.err != nil {
@@ -78,6 +79,7 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	body.first(out)
 	resp, err := t.base().RoundTrip(out)
+	nonces := 0
 	for range maxResends {
 		if err != nil || resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 			break
@@ -88,12 +90,15 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		challenge.Operation = req.Method + " " + req.URL.Path
 		discard(resp)
-		// A proof that lacks the server's nonce says nothing about the token
-		// (RFC 9449 section 9): the same token goes again, with a new proof.
-		if !wantsNonce(challenge, token, out, resp) {
-			if token, err = t.Source.Resolve(ctx, token, challenge); err != nil {
-				return nil, err
+		given := observe(token, out, resp)
+		if wantsNonce(token, resp) {
+			// That says nothing about the token (RFC 9449 section 9): it goes
+			// again, with a new proof.
+			if nonces++; !given || nonces > maxNonces {
+				return nil, auth.ErrNonce
 			}
+		} else if token, err = t.Source.Resolve(ctx, token, challenge); err != nil {
+			return nil, err
 		}
 		out = withToken(req, token)
 		if err = prove(out, token); err != nil {
@@ -105,9 +110,7 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp, err = t.base().RoundTrip(out)
 	}
 	if resp != nil {
-		if token != nil && token.TokenType == "DPoP" {
-			token.ObserveNonce(out.URL.String(), resp.Header)
-		}
+		observe(token, out, resp)
 		resp.Request = req // as the caller made it, without the token
 	}
 	return resp, err

@@ -57,11 +57,8 @@ func (g *IDJAG) remembered(want order) *idJAG {
 // live is false without an expiry: such an ID-JAG is used once.
 func (j *idJAG) live(now time.Time) bool { return now.Round(0).Add(idJAGMargin).Before(j.expiry) }
 
-// remember keeps jag if it lives long enough to be of use again.
+// remember keeps jag in place of the one for the same target.
 func (g *IDJAG) remember(t target, jag *idJAG) {
-	if !jag.live(time.Now()) {
-		return
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.issued == nil {

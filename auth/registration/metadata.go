@@ -27,8 +27,9 @@ type Metadata struct {
 	// GrantTypes are the grants the client will use. The server's default is
 	// authorization_code alone; name refresh_token as well to get refresh tokens.
 	GrantTypes []string `json:"grant_types,omitempty"`
-	// ResponseTypes: the server's default is "code".
-	ResponseTypes []string `json:"response_types,omitempty"`
+	// ResponseTypes: the server's default is "code"; empty but not nil says that there are none.
+	// Default for a client without authorization_code: none.
+	ResponseTypes []string `json:"response_types,omitzero"`
 	// Contacts are ways to reach the people responsible, usually email addresses.
 	Contacts []string `json:"contacts,omitempty"`
 	// ClientName is the name that people see when they are asked for consent.

@@ -19,7 +19,7 @@ const authNone = "none"
 
 // Register registers a client at an authorization server's registration endpoint (RFC 7591
 // section 3.1) and returns what the server made of it. If m.ApplicationType is empty, the
-// function ApplicationType decides; nothing else is filled in.
+// function ApplicationType decides; m.ResponseTypes has a default, too. Nothing else is filled in.
 //
 // hc sends the request; nil means a client with a timeout of 30 seconds. Redirects are never
 // followed, whatever hc says. The request is sent once: an answer that was lost may have left
@@ -36,6 +36,11 @@ func Register(ctx context.Context, hc *http.Client, endpoint string, m Metadata)
 	}
 	if m.ApplicationType == "" {
 		m.ApplicationType = ApplicationType(m.RedirectURIs)
+	}
+	if m.ResponseTypes == nil && len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, "authorization_code") {
+		// Left out it means "code", which asks for redirect URIs and contradicts the grant types
+		// (RFC 7591 sections 2 and 2.1).
+		m.ResponseTypes = []string{}
 	}
 	payload, err := json.Marshal(m)
 	if err != nil {

@@ -99,6 +99,35 @@ func TestRegisterRequest(t *testing.T) {
 	}
 }
 
+func TestRegisterResponseTypes(t *testing.T) {
+	tests := []struct {
+		name string
+		m    Metadata
+		want string // member of the request; "": left out
+	}{
+		{"nothing said", Metadata{}, ""},
+		{"code flow", Metadata{GrantTypes: []string{"authorization_code"}}, ""},
+		{"code flow, said", Metadata{GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"}}, `["code"]`},
+		{"no redirects", Metadata{GrantTypes: []string{"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"}}, `[]`},
+		{"no redirects, said", Metadata{ResponseTypes: []string{}}, `[]`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := &answer{status: 201, body: `{"client_id":"id"}`}
+			if _, err := Register(t.Context(), a.client(), endpoint, tt.m); err != nil {
+				t.Fatal(err)
+			}
+			var sent map[string]json.RawMessage
+			if err := json.Unmarshal(a.sent, &sent); err != nil {
+				t.Fatal(err)
+			}
+			if got := string(sent["response_types"]); got != tt.want {
+				t.Errorf("response_types %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestRegisterResponse(t *testing.T) {
 	asked := []string{"https://app.example.com/callback"}
 	tests := []struct {

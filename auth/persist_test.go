@@ -1,0 +1,509 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtest"
+)
+
+var errDisk = errors.New("disk full")
+
+// storeKey is where the managers of a kit with a pre-registered client keep
+// their record.
+func (k *kit) storeKey() auth.Key {
+	return auth.Key{Resource: k.res.URL, Issuer: k.srv.Issuer, ClientID: clientID}
+}
+
+// stored is what the store holds for them.
+func (k *kit) stored(s auth.Store) *auth.Record {
+	k.t.Helper()
+	rec, err := s.Load(k.t.Context(), k.storeKey())
+	if err != nil {
+		k.t.Fatalf("Load: %v", err)
+	}
+	return rec
+}
+
+// A rotated refresh token is stored before the new access token is handed out
+// (design invariant 3).
+func TestSavedBeforeHandedOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := new(store)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, old := k.started(cfg)
+		events, _ := m.Subscribe()
+		s.onSave = func() { // a slow disk
+			for range 10 {
+				time.Sleep(100 * time.Millisecond)
+				if tok, err := m.Token(t.Context()); err != nil || tok.AccessToken != old.AccessToken {
+					t.Errorf("Token: %v, %v while the new one is not stored yet", tok, err)
+				}
+			}
+			if early := drained(events); len(early) > 0 {
+				t.Errorf("told before it was stored: %v", types(early))
+			}
+		}
+		began := time.Now()
+		tok, err := m.Refresh(t.Context())
+		if err != nil || time.Since(began) != time.Second {
+			t.Fatalf("Refresh: %v after %v, want the time that saving takes", err, time.Since(began))
+		}
+		if n, _ := s.saves(); n != 2 || k.stored(s).Token.RefreshToken != tok.RefreshToken {
+			t.Errorf("%d saves, stored %v", n, k.stored(s))
+		}
+		wantEvents(t, events, auth.EventTokenUpdated)
+	})
+}
+
+// Nothing is sent before the lock is held and the store was read.
+func TestLockedBeforeSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := new(auth.MemoryStore)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, _ := k.started(cfg)
+		unlock, err := s.Lock(t.Context(), k.storeKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, func() {
+			k.wantRefreshes(0)
+			unlock()
+		})
+		began := time.Now()
+		if _, err := m.Refresh(t.Context()); err != nil || time.Since(began) != time.Second {
+			t.Errorf("Refresh: %v after %v", err, time.Since(began))
+		}
+		k.wantRefreshes(1)
+		if unlock, err = s.Lock(t.Context(), k.storeKey()); err != nil { // given back
+			t.Fatal(err)
+		}
+		unlock()
+	})
+}
+
+// If storing fails the token is used, marked, and stored later (design
+// invariant 3).
+func TestUnsavedTokenIsUsedAndSavedLater(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s, ends := new(store), &refreshEnds{}
+		cfg := k.onDemand()
+		cfg.Store, cfg.Tracer = s, ends
+		m, old := k.started(cfg)
+		events, _ := m.Subscribe()
+		s.fail(nil, errDisk, nil)
+
+		tok, err := m.Refresh(t.Context())
+		if err != nil || tok.RefreshToken == old.RefreshToken || mustToken(t, m) != tok {
+			t.Fatalf("Refresh: %v, %v", tok, err)
+		}
+		told := wantEvents(t, events, auth.EventTokenUpdated, auth.EventSaveFailed)
+		if e := asError[*auth.StoreError](t, told[1].Err); e.Op != "save" || !errors.Is(e, errDisk) {
+			t.Errorf("the event says %v", e)
+		}
+		i := m.Info()
+		if asError[*auth.StoreError](t, i.LastError); !i.Unsaved || !ends.all()[0].Unsaved {
+			t.Errorf("info %+v, traced %+v", i, ends.all())
+		}
+		time.Sleep(10 * time.Minute)
+		n, _ := s.saves()
+		if n < 8 || n > 100 {
+			t.Errorf("%d saves in 10 minutes", n)
+		}
+		if k.stored(&s.MemoryStore).Token.RefreshToken != old.RefreshToken {
+			t.Error("the store does not fail")
+		}
+
+		s.fail(nil, nil, nil)
+		time.Sleep(time.Minute + time.Second) // the longest wait between two tries
+		if got := k.stored(s); got.Token.RefreshToken != tok.RefreshToken {
+			t.Errorf("stored %v, want the newest token", got)
+		}
+		wantEvents(t, events, auth.EventSaved)
+		if m.Info().Unsaved {
+			t.Error("still marked unsaved")
+		}
+		n, _ = s.saves()
+		time.Sleep(time.Hour / 2)
+		if again, _ := s.saves(); again != n {
+			t.Error("saving goes on")
+		}
+	})
+}
+
+// A refresh that comes first stores the newer token, and the retry of the old
+// save, which waits for the lock meanwhile, leaves it alone.
+func TestNewerTokenSupersedesTheUnsavedOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := new(store)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, _ := k.started(cfg)
+		s.fail(nil, errDisk, nil)
+		if _, err := m.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.fail(nil, nil, nil)
+		k.srv.Inject(authtest.TokenEndpoint, authtest.Delay(10*time.Second))
+		tok, err := m.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := m.Info(); i.Unsaved || i.LastError != nil {
+			t.Errorf("info %+v", i)
+		}
+		time.Sleep(10 * time.Minute)
+		if n, _ := s.saves(); n != 3 || k.stored(s).Token.RefreshToken != tok.RefreshToken {
+			t.Errorf("%d saves, stored %v", n, k.stored(s))
+		}
+	})
+}
+
+// Saving is also tried again when it is the lock that cannot be had.
+func TestSavingIsRetriedWithoutALock(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := new(store)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, _ := k.started(cfg)
+		s.fail(nil, errDisk, nil)
+		tok, err := m.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.fail(nil, nil, errDisk)
+		time.Sleep(10 * time.Minute)
+		if !m.Info().Unsaved {
+			t.Error("saved without the lock")
+		}
+		s.fail(nil, nil, nil)
+		time.Sleep(time.Minute + time.Second)
+		if k.stored(s).Token.RefreshToken != tok.RefreshToken || m.Info().Unsaved {
+			t.Errorf("stored %v", k.stored(s))
+		}
+	})
+}
+
+// What is not stored yet is not lost to somebody who found the old refresh
+// token in the store, was refused and dropped it there (design invariant 6).
+func TestUnsavedTokenSurvivesALoser(t *testing.T) {
+	for _, next := range []string{"the save comes next", "a refresh comes next"} {
+		t.Run(next, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				s := new(store)
+				cfg := k.onDemand()
+				cfg.Store = s
+				m, _ := k.started(cfg)
+				cfg.Store = &s.MemoryStore // that of the loser works
+				loser := k.manager(cfg)
+				mustToken(t, loser)
+
+				s.fail(nil, errDisk, nil)
+				tok, err := m.Refresh(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_grant", 400))
+				_, err = loser.Refresh(t.Context())
+				asError[*auth.ReauthorizationRequiredError](t, err)
+				s.fail(nil, nil, nil)
+				if next == "a refresh comes next" {
+					if tok, err = m.Refresh(t.Context()); err != nil || tok.RefreshToken == "" {
+						t.Fatalf("Refresh: %v, %v", tok, err)
+					}
+				}
+				time.Sleep(10 * time.Second)
+				if got := k.stored(s); got.Token.RefreshToken != tok.RefreshToken || m.Info().Unsaved {
+					t.Errorf("stored %v, want %v", got, tok)
+				}
+			})
+		})
+	}
+}
+
+func TestSetTokenIsStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := new(store)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, tok := k.started(cfg, "read")
+		if rec := k.stored(s); rec.Token.AccessToken != tok.AccessToken || rec.Resource != k.res.URL || rec.Issuer != k.srv.Issuer {
+			t.Errorf("stored %v", rec)
+		}
+		s.fail(nil, errDisk, nil)
+		next := k.token("write")
+		if e := asError[*auth.StoreError](t, m.SetToken(t.Context(), next)); e.Op != "save" {
+			t.Errorf("Op = %q", e.Op)
+		}
+		if mustToken(t, m).AccessToken != next.AccessToken {
+			t.Error("the token that could not be stored is not in use")
+		}
+		for _, tc := range []struct {
+			op         string
+			load, lock error
+		}{{"load", errDisk, nil}, {"lock", nil, errDisk}} {
+			s.fail(tc.load, nil, tc.lock)
+			if e := asError[*auth.StoreError](t, m.SetToken(t.Context(), k.token())); e.Op != tc.op || !errors.Is(e, errDisk) {
+				t.Errorf("error %v, want op %q", e, tc.op)
+			}
+			if mustToken(t, m).AccessToken != next.AccessToken {
+				t.Error("a token that was refused is in use")
+			}
+		}
+		s.fail(nil, nil, nil)
+	})
+}
+
+// A store that cannot be read is an error of the store, not "log in".
+func TestStoreThatCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := new(store)
+		cfg := k.onDemand()
+		cfg.Store, cfg.Grant = s, forbidden{t}
+		first, tok := k.started(cfg)
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m := k.manager(cfg)
+		s.fail(errDisk, nil, nil)
+		for _, call := range []func() error{
+			func() error { _, err := m.Token(t.Context()); return err },
+			func() error { _, err := m.Refresh(t.Context()); return err },
+			func() error { _, err := m.Authorize(t.Context()); return err },
+			func() error { _, err := m.Resolve(t.Context(), nil, auth.Challenge{Status: 401}); return err },
+			func() error { _, err := m.UpgradeScopes(t.Context(), "x"); return err },
+			func() error { return m.Revoke(t.Context()) },
+			func() error { return m.SetToken(t.Context(), tok) },
+		} {
+			if e := asError[*auth.StoreError](t, call()); e.Op != "load" {
+				t.Errorf("error %v", e)
+			}
+		}
+		s.fail(nil, nil, nil)
+		if mustToken(t, m).AccessToken != tok.AccessToken {
+			t.Error("the stored token was not read once it could be")
+		}
+	})
+}
+
+// A lock that cannot be had, or a store that fails under it, is retried like
+// any transient failure, and the token in use is not lost to it.
+func TestStoreFailsDuringARefresh(t *testing.T) {
+	for _, tc := range []struct {
+		op         string
+		load, lock error
+	}{{"load", errDisk, nil}, {"lock", nil, errDisk}} {
+		t.Run(tc.op, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				s := new(store)
+				cfg := k.onDemand()
+				cfg.Store, cfg.Grant = s, forbidden{t}
+				m, old := k.started(cfg)
+				s.fail(tc.load, nil, tc.lock)
+				_, err := m.Refresh(t.Context())
+				if e := asError[*auth.StoreError](t, err); e.Op != tc.op {
+					t.Errorf("error %v", e)
+				}
+				k.wantRefreshes(0)
+				if mustToken(t, m).AccessToken != old.AccessToken {
+					t.Error("the token was lost")
+				}
+				expire(old)
+				_, err = m.Token(t.Context())
+				asError[*auth.StoreError](t, err)
+				time.AfterFunc(time.Second, func() { s.fail(nil, nil, nil) })
+				for err != nil {
+					time.Sleep(time.Second)
+					_, err = m.Token(t.Context())
+				}
+				k.wantRefreshes(1)
+			})
+		})
+	}
+}
+
+// Somebody deleted the record, by Revoke in another process for instance.
+func TestRecordIsGone(t *testing.T) {
+	for _, unsaved := range []bool{false, true} {
+		t.Run(map[bool]string{false: "saved", true: "unsaved"}[unsaved], func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				s := new(store)
+				cfg := k.onDemand()
+				cfg.Store = s
+				m, _ := k.started(cfg)
+				if unsaved {
+					s.fail(nil, errDisk, nil)
+					if _, err := m.Refresh(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					s.fail(nil, nil, nil)
+				}
+				sent := k.refreshes()
+				if err := s.MemoryStore.Delete(t.Context(), k.storeKey(), k.stored(s).Generation); err != nil {
+					t.Fatal(err)
+				}
+				events, _ := m.Subscribe()
+				tok, err := m.Refresh(t.Context())
+				if unsaved { // newer than what was deleted
+					if err != nil || k.stored(s).Token.RefreshToken != tok.RefreshToken {
+						t.Errorf("Refresh: %v, %v", tok, err)
+					}
+					k.wantRefreshes(sent + 1)
+					return
+				}
+				if !errors.Is(err, auth.ErrNoToken) || m.Info().State != auth.StateNone {
+					t.Errorf("Refresh: %v, state %q", err, m.Info().State)
+				}
+				k.wantRefreshes(sent)
+				if all := types(drained(events)); len(all) == 0 || all[0] != auth.EventForgotten {
+					t.Errorf("events %v", all)
+				}
+			})
+		})
+	}
+}
+
+// Somebody wrote in spite of the lock: what is stored wins if it works, else
+// what we got does.
+func TestConflict(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		theirs func(k *kit) *auth.Token // nil: they deleted it
+		ours   bool
+	}{
+		{"theirs works", func(k *kit) *auth.Token { return k.token() }, false},
+		{"theirs has expired", func(k *kit) *auth.Token {
+			tok := k.token()
+			tok.Expiry = time.Now().Add(-time.Second)
+			return tok
+		}, true},
+		{"they deleted it", nil, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				s := new(store)
+				cfg := k.onDemand()
+				cfg.Store = s
+				m, old := k.started(cfg)
+				var theirs *auth.Token
+				s.onSave = func() {
+					s.onSave = nil
+					rec := k.stored(s)
+					if tc.theirs == nil {
+						_ = s.MemoryStore.Delete(t.Context(), k.storeKey(), rec.Generation)
+						return
+					}
+					theirs = tc.theirs(k)
+					rec.Token = theirs
+					_, _ = s.MemoryStore.Save(t.Context(), k.storeKey(), rec)
+				}
+				tok, err := m.Refresh(t.Context())
+				if err != nil || tok.AccessToken == old.AccessToken {
+					t.Fatalf("Refresh: %v, %v", tok, err)
+				}
+				if ours := theirs == nil || tok.AccessToken != theirs.AccessToken; ours != tc.ours {
+					t.Errorf("ours won: %t, want %t", ours, tc.ours)
+				}
+				if mustToken(t, m) != tok || k.stored(s).Token.AccessToken != tok.AccessToken || m.Info().Unsaved {
+					t.Errorf("in use %v, stored %v", mustToken(t, m), k.stored(s))
+				}
+				if status := k.call(tok); status != http.StatusOK {
+					t.Errorf("the MCP server answered %d", status)
+				}
+			})
+		})
+	}
+}
+
+// The contract of Store, at the store that comes with the package.
+func TestMemoryStore(t *testing.T) {
+	ctx := t.Context()
+	s, key := new(auth.MemoryStore), auth.Key{Resource: "https://mcp.example.com/mcp"}
+	if _, err := s.Load(ctx, key); !errors.Is(err, auth.ErrNotFound) {
+		t.Errorf("Load of nothing: %v", err)
+	}
+	if err := s.Delete(ctx, key, 1); err != nil {
+		t.Errorf("Delete of nothing: %v", err)
+	}
+	rec := &auth.Record{Token: &auth.Token{AccessToken: "a", Scopes: []string{"read"}}, Requested: []string{"read"}}
+	generation, err := s.Save(ctx, key, rec)
+	if err != nil || generation == 0 || rec.Generation != 0 {
+		t.Fatalf("Save: %d, %v, and it changed the record to %d", generation, err, rec.Generation)
+	}
+	rec.Token.AccessToken, rec.Token.Scopes[0], rec.Requested[0] = "b", "b", "b"
+	for range 2 {
+		got, err := s.Load(ctx, key)
+		if err != nil || got.Generation != generation || got.Token.AccessToken != "a" || got.Token.Scopes[0] != "read" || got.Requested[0] != "read" {
+			t.Fatalf("Load: %v, %v: changed from outside", got, err)
+		}
+		got.Token.AccessToken, got.Token.Scopes[0], got.Requested[0] = "c", "c", "c"
+	}
+	for _, wrong := range []uint64{0, generation - 1, generation + 1} {
+		if _, err := s.Save(ctx, key, &auth.Record{Generation: wrong}); !errors.Is(err, auth.ErrConflict) {
+			t.Errorf("Save over generation %d: %v, want ErrConflict", wrong, err)
+		}
+		if err := s.Delete(ctx, key, wrong); !errors.Is(err, auth.ErrConflict) {
+			t.Errorf("Delete of generation %d: %v, want ErrConflict", wrong, err)
+		}
+	}
+	if next, err := s.Save(ctx, key, &auth.Record{Generation: generation}); err != nil || next <= generation {
+		t.Errorf("Save: %d, %v", next, err)
+	}
+	if _, err := s.Load(ctx, auth.Key{}); !errors.Is(err, auth.ErrNotFound) {
+		t.Errorf("another key: %v", err)
+	}
+}
+
+func TestMemoryStoreLock(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, key := new(auth.MemoryStore), auth.Key{Resource: "https://mcp.example.com/mcp"}
+		inside, most := 0, 0
+		together(20, func(int) {
+			unlock, err := s.Lock(t.Context(), key)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			inside++
+			most = max(most, inside)
+			time.Sleep(time.Millisecond)
+			inside--
+			unlock()
+		})
+		if most != 1 {
+			t.Errorf("%d held the lock at once", most)
+		}
+		unlock, err := s.Lock(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		limited, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Lock(limited, key); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Lock: %v", err)
+		}
+		other, err := s.Lock(t.Context(), auth.Key{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other()
+	})
+}
