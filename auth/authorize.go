@@ -73,11 +73,11 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 	m.mu.Lock()
 	start := m.st.rec
 	m.mu.Unlock()
-	ctx = m.trace.authorize.TraceAuthorizationStart(ctx, caller, AuthorizationStart{
-		Resource: m.key.Resource, Grant: m.cfg.Grant.Type(), Trigger: l.trigger, Scopes: unionScopes(l.challenge.Scopes, l.scopes),
+	ctx = m.cfg.trace.authorize.TraceAuthorizationStart(ctx, caller, AuthorizationStart{
+		Resource: m.canonical, Grant: m.cfg.Grant.Type(), Trigger: l.trigger, Scopes: unionScopes(l.challenge.Scopes, l.scopes),
 	})
 	if l.gather {
-		m.pause(ctx, stepUpGather)
+		_ = m.sleep(ctx, stepUpGather)
 	}
 	var end AuthorizationEnd
 	tok, err := m.authorizeOnce(ctx, start, m.sealScopes(f), l, &end)
@@ -91,18 +91,24 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 	m.mu.Unlock()
 	if err == nil {
 		end.Scopes, end.Expiry = tok.Scopes, tok.Expiry
-		m.log.LogAttrs(ctx, slog.LevelInfo, "authorized", slog.String("issuer", end.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.Time("expiry", tok.Expiry))
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "authorized", slog.String("issuer", end.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.Time("expiry", tok.Expiry))
 	} else {
-		m.log.LogAttrs(ctx, slog.LevelWarn, "authorization failed", slog.String("issuer", end.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.String("error", safeCause(err)))
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "authorization failed", slog.String("issuer", end.Issuer), slog.String("grant", m.cfg.Grant.Type()), slog.String("error", safeCause(err)))
 	}
-	m.trace.authorize.TraceAuthorizationEnd(ctx, end)
+	m.cfg.trace.authorize.TraceAuthorizationEnd(ctx, end)
 	return tok, err
 }
 
 // authorizeOnce adopts a token that another process got meanwhile, or gets one
 // by the grant. It notes in end where, and whether the token was saved.
 func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []string, l login, end *AuthorizationEnd) (*Token, error) {
-	if err := m.reread(ctx); err != nil {
+	storeCtx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout/2)
+	defer cancel()
+	err := m.reread(storeCtx)
+	if err == nil {
+		err = m.probeStore(storeCtx)
+	}
+	if err != nil && !m.cfg.RefreshWithoutStore {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -118,8 +124,8 @@ func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []stri
 	if err != nil {
 		return nil, err
 	}
-	lockCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-	defer cancel()
+	lockCtx, cancelLock := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancelLock()
 	if unlock, err := m.lockStore(lockCtx); err == nil { // without the lock the generation still guards the record
 		defer unlock()
 		if m.reread(lockCtx) == nil {

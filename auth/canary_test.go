@@ -110,10 +110,7 @@ func (c *canary) value(who string, v any) {
 	}
 	var logged bytes.Buffer
 	for _, h := range []slog.Handler{slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil)} {
-		_, isError := v.(error)
-		if _, ok := v.(slog.LogValuer); ok || isError {
-			slog.New(h).Info("it", "value", v, slog.Group("g", slog.Any("value", v)))
-		}
+		slog.New(h).Info("it", "value", v, slog.Group("g", slog.Any("value", v)))
 	}
 	c.say(who, logged.String())
 }

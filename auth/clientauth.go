@@ -66,16 +66,17 @@ func chooseClientAuth(c *Client, srv *Server) ClientAuth {
 
 // registrationAuthMethod is the token_endpoint_auth_method to register with:
 // a client that runs on the user's machine keeps no secret, so "none" where
-// the server allows it, else a secret in the form that the server takes.
-func registrationAuthMethod(srv *Server) string {
-	supported := srv.TokenEndpointAuthMethodsSupported
-	if len(supported) == 0 {
-		return clientsecret.None
+// the server allows it, else a secret in the form that the server takes. The
+// client credentials grant is for clients that have one (RFC 6749 section 4.4).
+func registrationAuthMethod(srv *Server, grantTypes []string) string {
+	wanted := []string{clientsecret.None, clientsecret.Basic, clientsecret.Post}
+	if slices.Contains(grantTypes, "client_credentials") {
+		wanted = []string{clientsecret.Basic, clientsecret.Post, clientsecret.None}
 	}
-	for _, m := range []string{clientsecret.None, clientsecret.Basic, clientsecret.Post} {
-		if slices.Contains(supported, m) {
+	for _, m := range wanted {
+		if slices.Contains(srv.TokenEndpointAuthMethodsSupported, m) {
 			return m
 		}
 	}
-	return clientsecret.None
+	return wanted[0] // the server does not say what it takes
 }

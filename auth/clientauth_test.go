@@ -82,6 +82,28 @@ func TestRegisteredAuthMethod(t *testing.T) {
 	}
 }
 
+// A stored registration for a secret that is not there: better tried without
+// one than not at all.
+func TestStoredRegistrationWithoutSecret(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		cfg := k.discovered()
+		s := new(auth.MemoryStore)
+		cfg.Store = s
+		if _, err := s.Save(t.Context(), auth.Key{Issuer: k.srv.Issuer}, &auth.Record{Issuer: k.srv.Issuer, Registration: &registration.Client{
+			ClientID: clientID, TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: []string{callback},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.manager(cfg).Authorize(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := usedMethod(k.srv.TokenRequests()[0]); got != "none" || k.srv.Counts().Register != 0 {
+			t.Errorf("authenticated by %q after %d registrations", got, k.srv.Counts().Register)
+		}
+	})
+}
+
 // How a configured client authenticates: as the configuration says, else as
 // the server's metadata allow, basic first.
 func TestConfiguredAuthMethod(t *testing.T) {

@@ -30,6 +30,10 @@ type Config struct {
 	// every request for a token (RFC 8707) and where discovery begins.
 	Resource string
 
+	// Subject tells the tokens of several users for one resource apart in the
+	// Store. It is never sent, logged or traced. Default: empty, one user.
+	Subject string
+
 	// Server is the authorization server, if known. With a TokenEndpoint it is
 	// used as it is; with an Issuer alone its metadata is discovered from
 	// there. Default: discovered from the MCP server's metadata (RFC 9728).
@@ -98,6 +102,12 @@ type Config struct {
 	// Store keeps tokens and registrations. Default: a new [MemoryStore].
 	Store Store
 
+	// RefreshWithoutStore lets a token be refreshed from memory while the Store
+	// cannot be reached. Processes that share it may then burn each other's
+	// refresh tokens. Default: false, the error says that the store is the
+	// cause.
+	RefreshWithoutStore bool
+
 	// HTTPClient reaches the authorization server and metadata documents. Its
 	// redirect policy is not used: requests that carry credentials never
 	// follow redirects, metadata requests stay on their origin. Default: 30 s
@@ -116,6 +126,9 @@ type Config struct {
 func (c Config) Format(f fmt.State, _ rune) {
 	redact(f, "auth.Config{"+shownURL(c.Resource)+" client "+c.Client.ID+"}")
 }
+
+// LogValue implements [slog.LogValuer] without the secrets.
+func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
 // Client is the OAuth client: pre-registered, or registered on demand and then
 // handed to the grant. It redacts itself.
@@ -146,15 +159,53 @@ func (c Client) LogValue() slog.Value { return slog.StringValue("auth.Client{" +
 // that was asked for, as Microsoft Entra ID wants it.
 func RequestedScopes(_, requested []string) []string { return requested }
 
+// shared is what all managers of one configuration have in common; they do not
+// use its Resource and Subject. It is read-only.
+type shared struct {
+	Config
+	trace     *traced
+	post      *http.Client // never follows a redirect
+	discovery discovery.Client
+}
+
+func newShared(cfg Config) (*shared, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &shared{
+		Config:    cfg,
+		trace:     newTraced(cfg.Tracer),
+		post:      httpx.NoRedirect(cfg.HTTPClient),
+		discovery: discovery.Client{HTTPClient: cfg.HTTPClient},
+	}, nil
+}
+
+// checkNames returns the canonical form of a resource, or a *[ConfigError] for
+// it or the subject.
+func checkNames(resource, subject string) (string, error) {
+	if !isText(subject) {
+		return "", &ConfigError{"Config.Subject", "is not UTF-8, so that it cannot be stored; encode it, in hexadecimal for instance"}
+	}
+	if resource == "" {
+		return "", &ConfigError{"Config.Resource", "is empty; set it to the URL of the MCP server"}
+	}
+	if _, err := httpx.CheckURL("Config.Resource", resource); err != nil {
+		return "", &ConfigError{"Config.Resource", "must be an absolute https URL (http only for a loopback host) without user information or fragment"}
+	}
+	canonical, err := discovery.ResourceURL(resource)
+	if err != nil {
+		return "", &ConfigError{"Config.Resource", "is no resource indicator of RFC 8707; set the absolute URL of the MCP server"}
+	}
+	if canonical == resource {
+		return resource, nil // one string in memory, not two
+	}
+	return canonical, nil
+}
+
 // withDefaults returns a copy of c with its defaults in place, or a
-// *[ConfigError] for the first field that cannot be used.
+// *[ConfigError] for the first field that cannot be used, Resource apart.
 func (c Config) withDefaults() (Config, error) {
-	if c.Resource == "" {
-		return c, &ConfigError{"Config.Resource", "is empty; set it to the URL of the MCP server"}
-	}
-	if _, err := httpx.CheckURL("Config.Resource", c.Resource); err != nil {
-		return c, &ConfigError{"Config.Resource", "must be an absolute https URL (http only for a loopback host) without user information or fragment"}
-	}
 	for _, f := range []struct {
 		field    string
 		negative bool

@@ -117,3 +117,22 @@ func TestRefreshTimeout(t *testing.T) {
 		}
 	})
 }
+
+// A policy for servers that want the scopes named again at every refresh.
+func TestRequestedScopes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{ScopesSupported: []string{"a", "b"}}, authtest.Protection{})
+		cfg := k.discovered()
+		cfg.Scopes, cfg.RefreshScopes = []string{"a", "unknown"}, auth.RequestedScopes
+		m := k.manager(cfg)
+		if _, err := m.Authorize(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := k.srv.TokenRequests()[1].Form.Get("scope"); got != "a unknown" {
+			t.Errorf("the refresh asks for %q, want all that the login asked for", got)
+		}
+	})
+}

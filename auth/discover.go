@@ -25,43 +25,43 @@ func (m *Manager) discover(ctx context.Context, rec *Record, c Challenge) (*foun
 	if f := m.configured(); f != nil {
 		return f, nil
 	}
-	ctx = m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.key.Resource})
+	ctx = m.cfg.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.canonical})
 	f, err := m.discoverResource(ctx, rec, c)
 	end := DiscoveryEnd{Err: err}
 	if err == nil {
 		end.Issuer = f.server.Issuer
 		m.rememberServer(f)
 	}
-	m.trace.discovery.TraceDiscoveryEnd(ctx, end)
+	m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, end)
 	return f, err
 }
 
 func (m *Manager) discoverResource(ctx context.Context, rec *Record, c Challenge) (*found, error) {
 	if m.cfg.Server != nil { // an issuer alone
-		srv, err := m.discovery.AuthorizationServer(ctx, m.cfg.Server.Issuer)
+		srv, err := m.cfg.discovery.AuthorizationServer(ctx, m.cfg.Server.Issuer)
 		if err != nil {
 			return nil, err
 		}
-		return &found{server: srv, resource: m.key.Resource}, nil
+		return &found{server: srv, resource: m.canonical}, nil
 	}
-	prm, err := m.discovery.ProtectedResource(ctx, m.cfg.Resource, c.ResourceMetadata)
+	prm, err := m.cfg.discovery.ProtectedResource(ctx, m.resource, c.ResourceMetadata)
 	if errors.Is(err, discovery.ErrNotFound) {
 		prm, err = &discovery.ProtectedResource{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	f := &found{resource: orElse(prm.Resource, m.key.Resource), scopes: prm.ScopesSupported}
+	f := &found{resource: orElse(prm.Resource, m.canonical), scopes: prm.ScopesSupported}
 	if len(prm.AuthorizationServers) == 0 {
 		// A server of MCP 2025-03-26 is its own authorization server.
-		f.server, err = m.discovery.Legacy(ctx, m.cfg.Resource)
+		f.server, err = m.cfg.discovery.Legacy(ctx, m.resource)
 		return f, err
 	}
 	issuer, err := m.chooseIssuer(prm.AuthorizationServers, rec)
 	if err != nil {
 		return nil, err
 	}
-	f.server, err = m.discovery.AuthorizationServer(ctx, issuer)
+	f.server, err = m.cfg.discovery.AuthorizationServer(ctx, issuer)
 	return f, err
 }
 
@@ -102,7 +102,7 @@ func (m *Manager) configured() *found {
 	if m.cfg.Server == nil || m.cfg.Server.TokenEndpoint == "" {
 		return nil
 	}
-	return &found{server: m.cfg.Server, resource: m.key.Resource}
+	return &found{server: m.cfg.Server, resource: m.canonical}
 }
 
 // serverOf finds the server that issued rec's token, from memory if it can: a
@@ -118,11 +118,11 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 		return f, nil
 	}
 	if rec.Issuer != "" {
-		ctx := m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.key.Resource, Issuer: rec.Issuer})
-		srv, err := m.discovery.AuthorizationServer(ctx, rec.Issuer)
-		m.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: rec.Issuer, Err: err})
+		ctx := m.cfg.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.canonical, Issuer: rec.Issuer})
+		srv, err := m.cfg.discovery.AuthorizationServer(ctx, rec.Issuer)
+		m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: rec.Issuer, Err: err})
 		if err == nil {
-			f := &found{server: srv, resource: orElse(rec.Resource, m.key.Resource)}
+			f := &found{server: srv, resource: orElse(rec.Resource, m.canonical)}
 			m.rememberServer(f)
 			return f, nil
 		}

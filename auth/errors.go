@@ -9,6 +9,10 @@ import (
 	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
+// The causes in the errors below are for errors.Is and errors.As. They may quote
+// foreign text, so no Error method does it for them, and encoding/json, which
+// takes logged structs apart, leaves them out.
+
 // ErrNoToken says that there is no token yet, or none any more: send the
 // request without one and resolve the server's challenge.
 var ErrNoToken = errtext.New("auth: no token")
@@ -50,7 +54,7 @@ type TokenError struct {
 	NextAttempt time.Time
 	// Err is the cause when no usable answer came. It is for errors.Is and
 	// errors.As and may quote foreign text: do not log it.
-	Err error
+	Err error `json:"-"`
 
 	class retryClass
 }
@@ -102,7 +106,7 @@ type AuthorizationError struct {
 	Issuer string
 	// Err says what was wrong with a discarded response, or what kept the
 	// authorization from happening.
-	Err error
+	Err error `json:"-"`
 }
 
 func (e *AuthorizationError) Error() string {
@@ -143,7 +147,7 @@ type ReauthorizationRequiredError struct {
 	Resource string
 	// Err is why: [ErrNoToken], or the *[TokenError] that ended the last
 	// refresh token.
-	Err error
+	Err error `json:"-"`
 }
 
 func (e *ReauthorizationRequiredError) Error() string {
@@ -173,7 +177,7 @@ type InsufficientScopeError struct {
 	RetryAt  time.Time
 	// Err is why the last upgrade failed; nil when it succeeded and did not
 	// satisfy the server.
-	Err error
+	Err error `json:"-"`
 }
 
 func (e *InsufficientScopeError) Error() string {
@@ -212,9 +216,9 @@ func (e *RejectedError) Error() string {
 // StoreError is a failed operation of the configured [Store]. Tokens in use go
 // on being used; see [Info.Unsaved].
 type StoreError struct {
-	// Op is "lock", "load", "save" or "delete".
+	// Op is "lock", "load", "probe", "save" or "delete".
 	Op  string
-	Err error
+	Err error `json:"-"`
 }
 
 func (e *StoreError) Error() string { return "auth: store: " + e.Op + ": " + safeCause(e.Err) }

@@ -68,12 +68,12 @@ func (f *Flow) RegisteredRedirectURIs(ctx context.Context) []string {
 // needs, such as an enterprise's identity provider, and retries what can be
 // retried. Errors: *[discovery.Error].
 func (f *Flow) Discover(ctx context.Context, issuer string) (srv *Server, err error) {
-	ctx = f.m.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: f.m.key.Resource, Issuer: issuer})
+	ctx = f.m.cfg.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: f.m.canonical, Issuer: issuer})
 	err = f.try(ctx, func(ctx context.Context) (err error) {
-		srv, err = f.m.discovery.AuthorizationServer(ctx, issuer)
+		srv, err = f.m.cfg.discovery.AuthorizationServer(ctx, issuer)
 		return err
 	})
-	f.m.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: issuer, Err: err})
+	f.m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: issuer, Err: err})
 	return srv, err
 }
 
@@ -131,7 +131,7 @@ func (f *Flow) once(ctx context.Context, request func(ctx context.Context) error
 
 // HTTPClient is the client for further requests to the authorization server.
 // It never follows redirects.
-func (f *Flow) HTTPClient() *http.Client { return f.m.post }
+func (f *Flow) HTTPClient() *http.Client { return f.m.cfg.post }
 
 func cloneForm(form url.Values) url.Values {
 	c := make(url.Values, len(form)+1)

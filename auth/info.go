@@ -46,7 +46,7 @@ func (m *Manager) Info() Info {
 	defer m.mu.Unlock()
 	s, now := &m.st, wallNow()
 	i := Info{
-		Resource: m.key.Resource, Issuer: s.rec.Issuer, ClientID: m.cfg.Client.ID,
+		Resource: m.canonical, Issuer: s.rec.Issuer, ClientID: m.cfg.Client.ID,
 		Requested:  s.rec.Requested,
 		Refreshing: s.renew != nil, Authorizing: s.login != nil,
 		Unsaved: s.unsaved, LastError: s.lastErr,

@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/mcptokens/mcptokens/auth/discovery"
-	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 const (
@@ -28,17 +23,14 @@ const (
 // resource. It implements [Source]. All methods may be called from many
 // goroutines at once. Make one with [NewManager] and Close it.
 type Manager struct {
-	cfg       Config
-	key       Key
-	trace     *traced
-	log       *slog.Logger
-	post      *http.Client // never follows a redirect
-	discovery discovery.Client
-	hub       hub
+	cfg *shared
+	// resource is the MCP server's URL as configured, canonical what requests
+	// and the store call it.
+	resource, canonical string
+	subject             string
+	hub                 hub
 
 	current atomic.Pointer[snapshot]
-
-	closing chan struct{}
 	tasks   sync.WaitGroup // every goroutine and armed timer
 
 	mu sync.Mutex
@@ -50,30 +42,29 @@ var _ Source = (*Manager)(nil)
 // NewManager returns a manager for cfg. It sends nothing; the first call that
 // needs a token does. The error is a *[ConfigError] that names the field.
 func NewManager(cfg Config) (*Manager, error) {
-	ownStore := cfg.Store == nil
-	cfg, err := cfg.withDefaults()
+	canonical, err := checkNames(cfg.Resource, cfg.Subject)
 	if err != nil {
 		return nil, err
 	}
-	resource, err := discovery.ResourceURL(cfg.Resource)
+	ownStore := cfg.Store == nil
+	s, err := newShared(cfg)
 	if err != nil {
-		return nil, &ConfigError{"Config.Resource", "is no resource indicator of RFC 8707; set the absolute URL of the MCP server"}
+		return nil, err
 	}
-	m := &Manager{
-		cfg:       cfg,
-		key:       Key{Resource: resource, Issuer: cfg.Client.Issuer, ClientID: cfg.Client.ID},
-		trace:     newTraced(cfg.Tracer),
-		log:       cfg.Logger,
-		post:      httpx.NoRedirect(cfg.HTTPClient),
-		discovery: discovery.Client{HTTPClient: cfg.HTTPClient},
-		closing:   make(chan struct{}),
-	}
-	m.st.rec = &Record{Resource: resource}
+	m := newManager(s, cfg.Resource, canonical, cfg.Subject)
 	m.st.loaded = ownStore // nothing to read
-	if cfg.Server != nil {
-		m.st.rec.Issuer = cfg.Server.Issuer
-	}
 	return m, nil
+}
+
+func newManager(s *shared, resource, canonical, subject string) *Manager {
+	m := &Manager{cfg: s, resource: resource, canonical: canonical, subject: subject}
+	m.st.rec = &Record{Resource: canonical, Issuer: m.configuredIssuer()}
+	return m
+}
+
+// key names the manager's record in the store.
+func (m *Manager) key() Key {
+	return Key{Resource: m.canonical, Issuer: m.cfg.Client.Issuer, ClientID: m.cfg.Client.ID, Subject: m.subject}
 }
 
 // Close ends everything that the manager owns and waits for it: timers, waits,
@@ -89,7 +80,9 @@ func (m *Manager) Close() error {
 	if first {
 		m.st.closed = true
 		m.current.Store(nil)
-		close(m.closing)
+		if m.st.wake != nil {
+			close(m.st.wake)
+		}
 		for _, t := range []*ownedTimer{m.st.refreshTimer, m.st.saveTimer} {
 			if t != nil {
 				t.stop()
@@ -105,7 +98,12 @@ func (m *Manager) Close() error {
 		}
 	}
 	under := []*flight{m.st.renew, m.st.load}
+	unwatch := m.st.unwatch
+	m.st.unwatch = nil
 	m.mu.Unlock()
+	if unwatch != nil {
+		unwatch() // not under the lock, which the hint takes
+	}
 	for _, f := range under {
 		if f == nil {
 			continue
@@ -179,6 +177,10 @@ func (m *Manager) tokenSlow(ctx context.Context) (*Token, error) {
 	m.mu.Unlock()
 	tok, err := m.wait(ctx, f)
 	if err != nil {
+		// Who was faster may have logged in meanwhile.
+		if s := m.current.Load(); s != nil && s.token.live(wallNow()) {
+			return s.token, nil
+		}
 		return nil, m.explain(err)
 	}
 	return tok, nil
@@ -217,7 +219,7 @@ func (m *Manager) reauthorization(more []string) error {
 	e := &ReauthorizationRequiredError{
 		Scopes:   unionScopes(m.cfg.Scopes, grantedScopes(rec), rec.Requested, more),
 		Issuer:   rec.Issuer,
-		Resource: m.key.Resource,
+		Resource: m.canonical,
 		Err:      ErrNoToken,
 	}
 	if m.st.refused != nil {
@@ -302,6 +304,13 @@ func (m *Manager) SetToken(ctx context.Context, t *Token) error {
 	return m.install(ctx, &rec)
 }
 
+// busy reports whether closing the manager would end something or lose a token.
+func (m *Manager) busy() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.st.unsaved || m.st.load != nil || m.st.renew != nil || m.st.login != nil
+}
+
 // Subscribe returns a channel of events and a function that ends the
 // subscription and closes the channel; so does [Manager.Close]. A subscriber
 // that falls behind loses the oldest events and delays nobody.
@@ -309,7 +318,7 @@ func (m *Manager) Subscribe() (<-chan Event, func()) { return m.hub.subscribe() 
 
 // Resource returns the URL of the MCP server that the tokens are for, as
 // configured. transport.RoundTripper sends them to its origin only.
-func (m *Manager) Resource() string { return m.cfg.Resource }
+func (m *Manager) Resource() string { return m.resource }
 
 // Format makes every fmt verb print the manager without its secrets.
-func (m *Manager) Format(f fmt.State, _ rune) { redact(f, "auth.Manager{"+m.key.Resource+"}") }
+func (m *Manager) Format(f fmt.State, _ rune) { redact(f, "auth.Manager{"+m.canonical+"}") }

@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -9,6 +11,7 @@ import (
 // value is ready; several managers may share one.
 type MemoryStore struct {
 	mu      sync.Mutex
+	saves   uint64 // of all keys: the newest generation
 	records map[Key]*Record
 	locks   map[Key]chan struct{}
 }
@@ -21,7 +24,7 @@ func (s *MemoryStore) Load(_ context.Context, key Key) (*Record, error) {
 	if !ok {
 		return nil, ErrNotFound
 	}
-	return r.clone(), nil
+	return own(r), nil
 }
 
 // Save implements [Store].
@@ -38,8 +41,11 @@ func (s *MemoryStore) Save(_ context.Context, key Key, r *Record) (uint64, error
 	if s.records == nil {
 		s.records = make(map[Key]*Record)
 	}
-	c := r.clone()
-	c.Generation++
+	// Counted for all keys together, generations rise also where a record was
+	// deleted, without a trace of it.
+	s.saves++
+	c := own(r)
+	c.Generation = s.saves
 	s.records[key] = c
 	return c.Generation, nil
 }
@@ -55,6 +61,19 @@ func (s *MemoryStore) Delete(_ context.Context, key Key, generation uint64) erro
 		delete(s.records, key)
 	}
 	return nil
+}
+
+// own returns a copy of r that shares nothing with it.
+func own(r *Record) *Record {
+	c := r.clone()
+	c.ProofKey = bytes.Clone(c.ProofKey)
+	for i, l := range c.StepUps {
+		c.StepUps[i].Scopes = slices.Clone(l.Scopes)
+	}
+	if c.Registration != nil {
+		c.Registration.RedirectURIs = slices.Clone(c.Registration.RedirectURIs)
+	}
+	return c
 }
 
 // Lock implements [Store].

@@ -20,9 +20,7 @@ func (m *Manager) ensureLoaded(ctx context.Context) error {
 	}
 	f := s.load
 	if f == nil {
-		f = m.launch(&s.load, &flight{}, m.cfg.RefreshTimeout, func(ctx context.Context) (*Token, error) {
-			return nil, m.reread(ctx)
-		})
+		f = m.startLoad()
 	}
 	f.join()
 	m.mu.Unlock()
@@ -30,9 +28,61 @@ func (m *Manager) ensureLoaded(ctx context.Context) error {
 	return err
 }
 
+// startLoad reads the store in a flight; the caller holds m.mu. The first one
+// begins to watch for changes that others make.
+func (m *Manager) startLoad() *flight {
+	return m.launch(&m.st.load, &flight{}, m.cfg.RefreshTimeout, func(ctx context.Context) (*Token, error) {
+		m.watch()
+		return nil, m.reread(ctx)
+	})
+}
+
+// watch asks the store for hints, if it gives any.
+func (m *Manager) watch() {
+	w, ok := m.cfg.Store.(Watcher)
+	m.mu.Lock()
+	ok = ok && m.st.unwatch == nil && !m.st.closed
+	m.mu.Unlock()
+	if !ok {
+		return
+	}
+	stop := w.Watch(m.key(), m.storeChanged)
+	m.mu.Lock()
+	closed := m.st.closed
+	if !closed {
+		m.st.unwatch = stop
+	}
+	m.mu.Unlock()
+	if closed {
+		stop()
+	}
+}
+
+// storeChanged is the hint that somebody else may have rotated: their token is
+// adopted before anybody has to ask for it.
+func (m *Manager) storeChanged() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.st.closed && m.st.load == nil && m.st.renew == nil {
+		m.startLoad()
+	}
+}
+
+// probeStore finds out whether what is about to be requested could be stored.
+func (m *Manager) probeStore(ctx context.Context) error {
+	p, ok := m.cfg.Store.(Prober)
+	if !ok {
+		return nil
+	}
+	if err := p.Probe(ctx, m.key()); err != nil {
+		return &StoreError{Op: "probe", Err: err}
+	}
+	return nil
+}
+
 // lockStore takes the credential's lock.
 func (m *Manager) lockStore(ctx context.Context) (func(), error) {
-	unlock, err := m.cfg.Store.Lock(ctx, m.key)
+	unlock, err := m.cfg.Store.Lock(ctx, m.key())
 	if err != nil {
 		return nil, &StoreError{Op: "lock", Err: err}
 	}
@@ -42,55 +92,88 @@ func (m *Manager) lockStore(ctx context.Context) (func(), error) {
 // reread brings the state up to what the store holds: somebody else may have
 // rotated, logged in or revoked meanwhile.
 func (m *Manager) reread(ctx context.Context) error {
-	rec, err := m.cfg.Store.Load(ctx, m.key)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return &StoreError{Op: "load", Err: err}
+	for {
+		m.mu.Lock()
+		before := m.st.rec
+		m.mu.Unlock()
+		rec, err := m.cfg.Store.Load(ctx, m.key())
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return &StoreError{Op: "load", Err: err}
+		}
+		var key *binding
+		if err == nil {
+			key = m.loadProofKey(rec)
+		}
+		m.mu.Lock()
+		if m.st.rec != before {
+			// What was put in use meanwhile may be newer than what was read:
+			// hints and authorizations read without the lock.
+			m.mu.Unlock()
+			continue
+		}
+		m.st.loaded = true
+		var told EventType
+		if err == nil {
+			told = m.catchUp(rec, key)
+		} else {
+			told = m.catchUpWithNothing()
+		}
+		m.mu.Unlock()
+		switch told {
+		case EventTokenUpdated:
+			m.publishToken()
+		case EventForgotten:
+			m.publish(Event{Type: told})
+		}
+		return nil
 	}
-	var key *binding
-	if err == nil {
-		key = m.loadProofKey(rec)
-	}
-	m.mu.Lock()
+}
+
+// catchUp takes over what the store holds, unless what is in use is worth more,
+// and returns what has to be told. The caller holds m.mu.
+func (m *Manager) catchUp(rec *Record, key *binding) EventType {
 	s := &m.st
-	s.loaded = true
-	have := s.rec
-	if err != nil { // there is none
-		gone := have.Generation > 0 && !s.unsaved
-		if gone {
-			m.forget()
-		} else if have.Generation > 0 {
-			fresh := *have
-			fresh.Generation = 0
-			s.rec = &fresh // what is unsaved is saved anew
-		}
-		m.mu.Unlock()
-		if gone {
-			m.publish(Event{Type: EventForgotten})
-		}
-		return nil
-	}
-	if rec.Generation == have.Generation {
-		m.mu.Unlock()
-		return nil
-	}
-	if s.unsaved && outlives(have.Token, rec.Token) {
-		ours := *have
+	switch {
+	case rec.Generation == s.rec.Generation:
+		return ""
+	case s.unsaved && outlives(s.rec.Token, rec.Token, s.replaced):
+		ours := *s.rec
 		ours.Generation = rec.Generation // to be replaced by the next save
 		s.rec = &ours
-		m.mu.Unlock()
-		return nil
+		return ""
 	}
 	m.adopt(rec, key)
-	m.mu.Unlock()
-	m.publishToken()
-	return nil
+	return EventTokenUpdated
+}
+
+// catchUpWithNothing is catchUp with a store that has no record.
+func (m *Manager) catchUpWithNothing() EventType {
+	s := &m.st
+	switch {
+	case s.rec.Generation == 0:
+		return ""
+	case s.unsaved: // it is saved anew
+		fresh := *s.rec
+		fresh.Generation = 0
+		s.rec = &fresh
+		return ""
+	}
+	m.forget()
+	return EventForgotten
 }
 
 // outlives reports whether our token, not stored yet, is worth more than what
-// somebody else stored meanwhile: who was refused with the refresh token that
-// ours replaced has dropped that one only (design invariant 6).
-func outlives(ours, theirs *Token) bool {
-	return ours != nil && ours.RefreshToken != "" && (theirs == nil || theirs.RefreshToken == "")
+// somebody else stored meanwhile. Who was refused with the refresh token that
+// ours replaced has dropped that one only (design invariant 6); and who stored
+// something else may have left it where it was.
+func outlives(ours, theirs *Token, replaced string) bool {
+	switch {
+	case ours == nil || ours.RefreshToken == "":
+		return false
+	case theirs == nil || theirs.RefreshToken == "":
+		return true
+	}
+	return theirs.RefreshToken == replaced && ours.RefreshToken != replaced
 }
 
 // adopt puts a record of the store's in use, with the key that its token is
@@ -110,14 +193,21 @@ func (m *Manager) adopt(rec *Record, key *binding) {
 			rec.Token.serial = old.serial // still the same token
 		}
 	}
-	s.unsaved, s.saveFailures = false, 0
+	if rec.Issuer == s.rec.Issuer {
+		rec.Issuer = s.rec.Issuer // one string in memory, not two
+	}
+	if rec.Resource == s.rec.Resource {
+		rec.Resource = s.rec.Resource
+	}
+	s.unsaved, s.replaced, s.saveFailures = false, "", 0
+	m.restoreStepUps(rec, wallNow())
 	m.setRecord(rec, wallNow())
 }
 
 // forget drops the credential; the caller holds m.mu.
 func (m *Manager) forget() {
 	s := &m.st
-	s.unsaved, s.saveFailures = false, 0
+	s.unsaved, s.replaced, s.dirty, s.saveFailures = false, "", false, 0
 	s.rejected, s.refused, s.err = nil, nil, nil
 	m.setRecord(&Record{Resource: s.rec.Resource, Issuer: m.configuredIssuer()}, wallNow())
 }
@@ -137,7 +227,7 @@ func (m *Manager) install(ctx context.Context, rec *Record) error {
 	m.publishToken()
 	if err != nil {
 		m.publish(Event{Type: EventSaveFailed, Err: err})
-		m.log.LogAttrs(ctx, slog.LevelError, "token not stored; it is used from memory and saving is retried", slog.String("error", err.Error()))
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "token not stored; it is used from memory and saving is retried", slog.String("error", err.Error()))
 	}
 	return err
 }
@@ -149,35 +239,50 @@ func (m *Manager) save(ctx context.Context, rec *Record) error {
 	if t := rec.Token; t != nil && t.binding != nil {
 		rec.ProofKey = t.binding.data
 	}
-	generation, err := m.cfg.Store.Save(ctx, m.key, rec)
+	m.mu.Lock()
+	s := &m.st
+	replaced := s.replaced
+	if !s.unsaved && s.rec.Token != nil {
+		replaced = s.rec.Token.RefreshToken
+	}
+	dirty := s.dirty
+	s.dirty = false
+	rec.StepUps = s.stepUpLimits(wallNow())
+	m.mu.Unlock()
+	generation, err := m.cfg.Store.Save(ctx, m.key(), rec)
 	if errors.Is(err, ErrConflict) {
 		// Somebody wrote without our seeing it, so the lock was not kept, or
-		// was lost. What is stored wins if it works; else ours does.
-		theirs, loadErr := m.cfg.Store.Load(ctx, m.key)
+		// was lost. What is stored wins if it works and ours did not replace
+		// it; or if ours has nothing to go on with. Else ours wins.
+		theirs, loadErr := m.cfg.Store.Load(ctx, m.key())
 		switch {
-		case loadErr == nil && theirs.Token.live(wallNow()) && !outlives(rec.Token, theirs.Token):
+		case loadErr == nil && !outlives(rec.Token, theirs.Token, replaced) &&
+			(theirs.Token.live(wallNow()) || outlives(theirs.Token, rec.Token, "")):
 			key := m.loadProofKey(theirs)
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.adopt(theirs, key)
+			if dirty {
+				s.dirty = true
+				m.scheduleSave()
+			}
 			return nil
 		case loadErr == nil:
 			rec.Generation = theirs.Generation
 		default:
 			rec.Generation = 0
 		}
-		generation, err = m.cfg.Store.Save(ctx, m.key, rec)
+		generation, err = m.cfg.Store.Save(ctx, m.key(), rec)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := &m.st
 	if err != nil {
 		err = &StoreError{Op: "save", Err: err}
-		s.unsaved = true
+		s.unsaved, s.replaced, s.dirty = true, replaced, dirty || s.dirty
 		s.saveFailures++
 	} else {
 		rec.Generation = generation
-		s.unsaved, s.saveFailures = false, 0
+		s.unsaved, s.replaced, s.saveFailures = false, "", 0
 	}
 	m.setRecord(rec, wallNow())
 	if err != nil {
@@ -204,39 +309,47 @@ func (m *Manager) scheduleSave() {
 	s.saveTimer = m.afterFunc(max(wait, 100*time.Millisecond), func() { _ = m.saveUnsaved(context.Background()) })
 }
 
-// saveUnsaved stores the token that could not be stored before, if there is
-// one.
+// saveUnsaved stores what could not be stored before, if there is something.
+// What somebody else stored meanwhile may have begun with it: a save that
+// failed may have arrived all the same.
 func (m *Manager) saveUnsaved(ctx context.Context) error {
-	m.mu.Lock()
-	if !m.st.unsaved {
-		m.mu.Unlock()
+	unsaved, dirty := m.needsSave()
+	if !unsaved && !dirty {
 		return nil
 	}
-	rec := *m.st.rec
-	m.mu.Unlock()
 	lockCtx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	unlock, err := m.lockStore(lockCtx)
 	if err == nil {
 		defer unlock()
-		m.mu.Lock()
-		rec = *m.st.rec // a refresh may have come first
-		unsaved := m.st.unsaved
-		m.mu.Unlock()
-		if !unsaved {
-			return nil
-		}
-		err = m.save(ctx, &rec)
-	} else {
+		err = m.reread(lockCtx)
+	}
+	if err != nil {
 		m.mu.Lock()
 		m.st.saveFailures++
 		m.scheduleSave()
 		m.mu.Unlock()
+		return err
 	}
-	if err == nil {
+	if unsaved, dirty := m.needsSave(); unsaved || dirty { // else a refresh came first
+		m.mu.Lock()
+		rec := *m.st.rec
+		m.mu.Unlock()
+		if err := m.save(ctx, &rec); err != nil {
+			return err
+		}
+	}
+	if unsaved {
 		m.publish(Event{Type: EventSaved})
 	}
-	return err
+	return nil
+}
+
+// needsSave reports whether the token or the step-up limits are not stored yet.
+func (m *Manager) needsSave() (token, limits bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.st.unsaved, m.st.dirty
 }
 
 // publish completes an event with the token's data and hands it out.

@@ -53,11 +53,11 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 	m.mu.Lock()
 	start, prior := m.st.rec, m.st.failures
 	m.mu.Unlock()
-	ctx = m.trace.refresh.TraceRefreshStart(ctx, caller, RefreshStart{
-		Resource: m.key.Resource, Issuer: start.Issuer, Trigger: r.trigger, Scopes: r.scopes,
+	ctx = m.cfg.trace.refresh.TraceRefreshStart(ctx, caller, RefreshStart{
+		Resource: m.canonical, Issuer: start.Issuer, Trigger: r.trigger, Scopes: r.scopes,
 	})
 	if r.gather {
-		m.pause(ctx, stepUpGather)
+		_ = m.sleep(ctx, stepUpGather)
 	}
 	want := m.sealScopes(f)
 
@@ -93,14 +93,14 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 		if ended {
 			m.publish(Event{Type: EventReauthorizationRequired, Err: err})
 		}
-		m.log.LogAttrs(ctx, slog.LevelWarn, "token refresh failed", slog.String("issuer", rec.Issuer), slog.String("trigger", string(r.trigger)),
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "token refresh failed", slog.String("issuer", rec.Issuer), slog.String("trigger", string(r.trigger)),
 			slog.Int("attempts", tries.attempts), slog.String("error", safeCause(err)))
 	} else {
 		end.Expiry, end.Scopes = rec.Token.Expiry, rec.Token.Scopes
-		m.log.LogAttrs(ctx, slog.LevelInfo, "token "+string(res.outcome), slog.String("issuer", rec.Issuer), slog.String("trigger", string(r.trigger)),
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "token "+string(res.outcome), slog.String("issuer", rec.Issuer), slog.String("trigger", string(r.trigger)),
 			slog.Int("attempts", tries.attempts), slog.Time("expiry", rec.Token.Expiry))
 	}
-	m.trace.refresh.TraceRefreshEnd(ctx, end)
+	m.cfg.trace.refresh.TraceRefreshEnd(ctx, end)
 	if err != nil {
 		return nil, err
 	}
@@ -126,16 +126,15 @@ func withNextAttempt(err error, at time.Time) error {
 
 // renewOnce is one transaction. before is the token that is to be replaced.
 func (m *Manager) renewOnce(ctx context.Context, before *Token, want []string, r renewal, res *renewed) error {
+	unlock, err := m.begin(ctx)
+	defer unlock()
+	if err != nil && !m.cfg.RefreshWithoutStore {
+		return err
+	}
+	// The time for the request begins here: one that is cut short because the
+	// lock took long has perhaps spent the refresh token.
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout/2)
 	defer cancel()
-	unlock, err := m.lockStore(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := m.reread(ctx); err != nil {
-		return err
-	}
 	m.mu.Lock()
 	rec, usable, refused := m.st.rec, m.st.usable(wallNow()), m.st.refused
 	m.mu.Unlock()
@@ -181,6 +180,21 @@ func (m *Manager) renewOnce(ctx context.Context, before *Token, want []string, r
 	res.outcome = OutcomeRefreshed
 	res.unsaved = m.install(ctx, got) != nil
 	return nil
+}
+
+// begin locks the store, re-reads it and makes sure that it can be written.
+// unlock is never nil.
+func (m *Manager) begin(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout/2)
+	defer cancel()
+	unlock, err = m.lockStore(ctx)
+	if err != nil {
+		return func() {}, err
+	}
+	if err = m.reread(ctx); err == nil {
+		err = m.probeStore(ctx)
+	}
+	return unlock, err
 }
 
 // refreshOnce spends the refresh token of rec (RFC 6749 section 6).
@@ -302,7 +316,7 @@ func (m *Manager) checkMoved(ctx context.Context, rec *Record, c Challenge) erro
 	if m.cfg.Server != nil || rec.Issuer == "" {
 		return nil
 	}
-	prm, err := m.discovery.ProtectedResource(ctx, m.cfg.Resource, c.ResourceMetadata)
+	prm, err := m.cfg.discovery.ProtectedResource(ctx, m.resource, c.ResourceMetadata)
 	if err != nil || len(prm.AuthorizationServers) == 0 || slices.Contains(prm.AuthorizationServers, rec.Issuer) {
 		return nil
 	}
@@ -325,17 +339,6 @@ func (m *Manager) rememberNarrow(issuer string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.st.narrow = issuer
-}
-
-// pause waits, unless the manager closes or ctx ends first.
-func (m *Manager) pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-m.closing:
-	case <-ctx.Done():
-	}
 }
 
 func orErr(err, other error) error {

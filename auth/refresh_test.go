@@ -205,85 +205,6 @@ func TestResponseWithoutRefreshTokenOrScope(t *testing.T) {
 	})
 }
 
-// invalid_grant removes the refresh token that was sent, unless the store
-// holds another by now (design invariant 6).
-func TestLoserOfARaceKeepsTheWinnersToken(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		k := newKit(t, authtest.Config{}, authtest.Protection{})
-		shared := new(auth.MemoryStore)
-		cfg := k.config()
-		cfg.Store = unlocked{shared}
-		winner, old := k.started(cfg)
-
-		// While the loser's request is under way the winner rotates.
-		var fresh *auth.Token
-		inner := k.srv.Client().Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			var err error
-			if fresh, err = winner.Refresh(r.Context()); err != nil {
-				return nil, err
-			}
-			k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_grant", 400))
-			return inner.RoundTrip(r)
-		})}
-		loser := k.manager(cfg)
-		mustToken(t, loser)
-
-		tok, err := loser.Refresh(t.Context())
-		if err != nil || tok.AccessToken != fresh.AccessToken {
-			t.Fatalf("the loser got %v (%v), want the winner's token", tok, err)
-		}
-		k.wantRefreshes(2)
-		rec, err := shared.Load(t.Context(), auth.Key{Resource: k.res.URL, Issuer: k.srv.Issuer, ClientID: clientID})
-		if err != nil || rec.Token.RefreshToken != fresh.RefreshToken || rec.Token.RefreshToken == old.RefreshToken {
-			t.Errorf("the store holds %v (%v), want the winner's token", rec, err)
-		}
-		cfg.HTTPClient = k.srv.Client()
-		if _, err := loser.Resolve(t.Context(), nil, auth.Challenge{}); err != nil {
-			t.Errorf("the loser cannot go on: %v", err)
-		}
-	})
-}
-
-// The winner's refresh token is kept, and used, even if its access token has
-// died meanwhile.
-func TestLoserGoesOnWithTheWinnersRefreshToken(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		k := newKit(t, authtest.Config{}, authtest.Protection{})
-		shared, winners := new(auth.MemoryStore), k.token()
-		cfg := k.onDemand()
-		cfg.Store = unlocked{shared}
-		first := true
-		inner := k.srv.Client().Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			if first {
-				first = false
-				rec := k.stored(shared)
-				rec.Token = &auth.Token{AccessToken: "dead", RefreshToken: winners.RefreshToken, Expiry: time.Now()}
-				if _, err := shared.Save(r.Context(), k.storeKey(), rec); err != nil {
-					return nil, err
-				}
-				k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_grant", 400))
-			}
-			return inner.RoundTrip(r)
-		})}
-		loser, old := k.started(cfg)
-		expire(old)
-		_, err := loser.Token(t.Context())
-		te := asError[*auth.TokenError](t, err)
-		if k.stored(shared).Token.RefreshToken != winners.RefreshToken || te.NextAttempt.IsZero() {
-			t.Fatalf("stored %v, error %v", k.stored(shared), err)
-		}
-		time.Sleep(time.Until(te.NextAttempt))
-		if status := k.call(mustToken(t, loser)); status != http.StatusOK {
-			t.Errorf("the MCP server answered %d", status)
-		}
-		if reqs := k.srv.TokenRequests(); len(reqs) != 2 || reqs[1].Form.Get("refresh_token") != winners.RefreshToken {
-			t.Errorf("%d requests, want the winner's refresh token in the second", len(reqs))
-		}
-	})
-}
-
 // A mistake in the configuration costs a clear error, and no token.
 func TestRefreshWithoutAClient(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -301,11 +222,6 @@ func TestRefreshWithoutAClient(t *testing.T) {
 		}
 	})
 }
-
-// unlocked is a store whose lock was lost.
-type unlocked struct{ auth.Store }
-
-func (unlocked) Lock(context.Context, auth.Key) (func(), error) { return func() {}, nil }
 
 // A dead refresh token is forgotten everywhere, the access token lives on
 // (design invariants 5 and 6).
@@ -391,8 +307,10 @@ func TestTransientFailureKeepsEverything(t *testing.T) {
 // forbidden is a grant that must not be used.
 type forbidden struct{ t *testing.T }
 
-func (forbidden) Type() string      { return "authorization_code" }
+func (forbidden) Type() string { return "authorization_code" }
+
 func (forbidden) Interactive() bool { return true }
+
 func (g forbidden) Authorize(context.Context, *auth.Flow) (*auth.Token, error) {
 	g.t.Error("the user was asked to log in")
 	return nil, errors.New("nobody is there")

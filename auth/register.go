@@ -28,13 +28,13 @@ func (m *Manager) clientFor(ctx context.Context, srv *Server, rec *Record, want 
 	if srv.RegistrationEndpoint == "" {
 		return nil, &ConfigError{"Config.Client.ID", "is empty, and the authorization server " + srv.Issuer + " does not register clients on demand; register a client there and set it"}
 	}
-	ctx = m.trace.registration.TraceRegistrationStart(ctx, RegistrationStart{Issuer: srv.Issuer})
+	ctx = m.cfg.trace.registration.TraceRegistrationStart(ctx, RegistrationStart{Issuer: srv.Issuer})
 	reg, err = m.register(ctx, srv, want)
 	end := RegistrationEnd{Err: err}
 	if err == nil {
 		end.ClientID = reg.ClientID
 	}
-	m.trace.registration.TraceRegistrationEnd(ctx, end)
+	m.cfg.trace.registration.TraceRegistrationEnd(ctx, end)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (m *Manager) register(ctx context.Context, srv *Server, want registration.M
 	meta.GrantTypes = want.GrantTypes
 	meta.ResponseTypes = want.ResponseTypes
 	if meta.TokenEndpointAuthMethod == "" {
-		meta.TokenEndpointAuthMethod = registrationAuthMethod(srv)
+		meta.TokenEndpointAuthMethod = registrationAuthMethod(srv, want.GrantTypes)
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout)
 	defer cancel()

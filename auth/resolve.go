@@ -124,7 +124,10 @@ const (
 // if the server rejects whatever it is shown. The caller holds m.mu.
 func (m *Manager) reject(now time.Time) error {
 	s := &m.st
-	r := &s.rejections
+	if s.rejections == nil {
+		s.rejections = new(rejections)
+	}
+	r := s.rejections
 	if s.rejected == nil || !s.rejected.same(s.rec.Token) {
 		s.rejected = s.rec.Token
 		if now.Sub(r.last) > freshness {
@@ -143,7 +146,7 @@ func (m *Manager) reject(now time.Time) error {
 		m.republish(now)
 	}
 	if now.Before(r.until) {
-		return &RejectedError{Resource: m.key.Resource, Rejections: r.inRow, RetryAt: r.until}
+		return &RejectedError{Resource: m.canonical, Rejections: r.inRow, RetryAt: r.until}
 	}
 	return nil
 }

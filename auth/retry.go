@@ -100,7 +100,7 @@ func (m *Manager) retry(ctx context.Context, prior int, attempt func(ctx context
 		r.attempts++
 		err := attempt(ctx)
 		if err == nil {
-			m.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts})
+			m.cfg.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts})
 			return r, nil
 		}
 		class, after := classify(err)
@@ -119,20 +119,49 @@ func (m *Manager) retry(ctx context.Context, prior int, attempt func(ctx context
 			stop = true
 		}
 		if stop || ctx.Err() != nil {
-			m.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts, Err: err})
+			m.cfg.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts, Err: err})
 			return r, err
 		}
-		m.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts, Wait: wait, Err: err})
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-m.closing: // waiting is over; a request under way may finish
-			timer.Stop()
+		m.cfg.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts, Wait: wait, Err: err})
+		if ended := m.sleep(ctx, wait); errors.Is(ended, ErrClosed) {
 			return r, ErrClosed
-		case <-ctx.Done():
-			timer.Stop()
+		} else if ended != nil {
 			return r, err
 		}
+	}
+}
+
+// sleep waits for d. It ends early with ErrClosed when the manager is closed,
+// which lets requests under way finish but not begin anew, or with ctx's error.
+func (m *Manager) sleep(ctx context.Context, d time.Duration) error {
+	m.mu.Lock()
+	s := &m.st
+	if s.closed {
+		m.mu.Unlock()
+		return ErrClosed
+	}
+	if s.wake == nil {
+		s.wake = make(chan struct{})
+	}
+	wake := s.wake
+	s.sleepers++
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if s.sleepers--; s.sleepers == 0 {
+			s.wake = nil
+		}
+	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-wake:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

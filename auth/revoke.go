@@ -31,16 +31,16 @@ func (m *Manager) Revoke(ctx context.Context) error {
 	if rec.Token == nil {
 		return storeErr
 	}
-	ctx = m.trace.revocation.TraceRevocationStart(ctx, RevocationStart{Issuer: rec.Issuer})
+	ctx = m.cfg.trace.revocation.TraceRevocationStart(ctx, RevocationStart{Issuer: rec.Issuer})
 	err := errors.Join(storeErr, m.revokeAt(ctx, rec))
-	if delErr := m.cfg.Store.Delete(context.WithoutCancel(ctx), m.key, rec.Generation); delErr != nil {
+	if delErr := m.cfg.Store.Delete(context.WithoutCancel(ctx), m.key(), rec.Generation); delErr != nil {
 		err = errors.Join(err, &StoreError{Op: "delete", Err: delErr})
 	}
 	m.mu.Lock()
 	m.forget()
 	m.mu.Unlock()
 	m.publish(Event{Type: EventForgotten, Err: err})
-	m.trace.revocation.TraceRevocationEnd(ctx, RevocationEnd{Err: err})
+	m.cfg.trace.revocation.TraceRevocationEnd(ctx, RevocationEnd{Err: err})
 	return err
 }
 

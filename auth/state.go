@@ -19,10 +19,14 @@ type state struct {
 	closed bool
 	loaded bool // the store has been read
 
-	// rec is the credential in use: never nil, never changed in place. unsaved: its token is newer than what the store holds.
-	rec     *Record
-	unsaved bool
-	serial  uint64 // of the newest token
+	// unsaved: rec's token is newer than what the store holds; replaced is the
+	// refresh token there that led to it. dirty: so are the step-up limits.
+	unsaved, dirty bool
+	replaced       string
+
+	// rec is the credential in use: never nil, never changed in place.
+	rec    *Record
+	serial uint64 // of the newest token
 
 	// refreshAt is when rec.Token is due for an early refresh; zero: never.
 	refreshAt time.Time
@@ -33,6 +37,7 @@ type state struct {
 
 	// At most one flight of each kind is under way.
 	load, renew, login *flight
+	unwatch            func() // ends the store's hints
 
 	// After a failed renewal: what the callers are told until retryAt.
 	failures int
@@ -49,9 +54,14 @@ type state struct {
 	// narrow is the issuer that was seen not to widen scopes by refresh.
 	narrow string
 
+	// wake is closed by Close, for the sleepers of Manager.sleep; nil while
+	// there are none.
+	wake     chan struct{}
+	sleepers int
+
 	binding    *binding // see Manager.proofKey
 	stepUps    map[string]*stepUp
-	rejections rejections
+	rejections *rejections // nil: none yet
 
 	refreshTimer, saveTimer *ownedTimer
 	saveFailures            int

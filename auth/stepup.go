@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ const (
 // stepUp remembers the upgrades for one set of scopes.
 type stepUp struct {
 	rejected []*Token // that led to an upgrade, each once
+	before   int      // upgrades of an earlier process
+	limit    []string // the scopes, once the limit was reached: for the store
 	err      error    // of the last upgrade
 	until    time.Time
 }
@@ -43,7 +46,7 @@ func (m *Manager) UpgradeScopes(ctx context.Context, scopes ...string) (*Token, 
 	}
 	tok, err := m.upgrade(ctx, nil, Challenge{Scopes: scopes}, TriggerExplicit)
 	if err == nil && !coversScopes(tok.Scopes, scopes) {
-		return nil, &InsufficientScopeError{Required: scopes, Granted: tok.Scopes, Resource: m.key.Resource, Attempts: 1}
+		return nil, &InsufficientScopeError{Required: scopes, Granted: tok.Scopes, Resource: m.canonical, Attempts: 1}
 	}
 	return tok, err
 }
@@ -96,8 +99,8 @@ func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time
 	}
 	refuse := func() error {
 		return &InsufficientScopeError{
-			Required: c.Scopes, Granted: rejected.Scopes, Resource: m.key.Resource, Operation: c.Operation,
-			Attempts: len(entry.rejected), RetryAt: entry.until, Err: entry.err,
+			Required: c.Scopes, Granted: rejected.Scopes, Resource: m.canonical, Operation: c.Operation,
+			Attempts: entry.attempts(), RetryAt: entry.until, Err: entry.err,
 		}
 	}
 	if slices.ContainsFunc(entry.rejected, rejected.same) {
@@ -106,7 +109,8 @@ func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time
 		}
 		return entry, nil
 	}
-	if len(entry.rejected) >= m.cfg.StepUpLimit {
+	if entry.attempts() >= m.cfg.StepUpLimit {
+		m.storeStepUp(entry, c.Scopes)
 		return entry, refuse()
 	}
 	if len(c.Scopes) == 0 && (s.found == nil || coversScopes(rejected.Scopes, s.found.scopes)) {
@@ -119,6 +123,45 @@ func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time
 	return entry, nil
 }
 
+func (e *stepUp) attempts() int { return e.before + len(e.rejected) }
+
+// storeStepUp keeps a limit that was reached, for the next process; the caller
+// holds m.mu.
+func (m *Manager) storeStepUp(entry *stepUp, scopes []string) {
+	s := &m.st
+	if entry.limit != nil || len(scopes) == 0 || s.closed {
+		return
+	}
+	entry.limit, s.dirty = scopes, true
+	m.scheduleSave()
+}
+
+// stepUpLimits are the limits in force, for the store; the caller holds m.mu.
+func (s *state) stepUpLimits(now time.Time) (limits []StepUpLimit) {
+	for _, key := range slices.Sorted(maps.Keys(s.stepUps)) {
+		if e := s.stepUps[key]; e.limit != nil && now.Before(e.until) {
+			limits = append(limits, StepUpLimit{Scopes: e.limit, Attempts: e.attempts(), Until: e.until})
+		}
+	}
+	return limits
+}
+
+// restoreStepUps takes over the limits of a stored record; the caller holds
+// m.mu.
+func (m *Manager) restoreStepUps(rec *Record, now time.Time) {
+	s := &m.st
+	for _, l := range rec.StepUps {
+		key := stepUpKey(Challenge{Scopes: l.Scopes})
+		if !now.Before(l.Until) || l.Until.Sub(now) > stepUpMemory || s.stepUps[key] != nil {
+			continue
+		}
+		if s.stepUps == nil {
+			s.stepUps = make(map[string]*stepUp)
+		}
+		s.stepUps[key] = &stepUp{before: l.Attempts, until: l.Until, limit: l.Scopes}
+	}
+}
+
 // upgrade gets a token with the challenge's scopes, in place of rejected (nil:
 // of any that lacks them).
 func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, trigger Trigger) (tok *Token, err error) {
@@ -128,18 +171,18 @@ func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, tri
 		need = s.found.scopes
 	}
 	start := StepUpStart{
-		Resource: m.key.Resource, Operation: c.Operation, Required: need,
+		Resource: m.canonical, Operation: c.Operation, Required: need,
 		Requested: unionScopes(grantedScopes(s.rec), s.rec.Requested, need),
 	}
 	m.mu.Unlock()
 	path, refreshed := "adopted", false
-	ctx = m.trace.stepUp.TraceStepUpStart(ctx, start)
+	ctx = m.cfg.trace.stepUp.TraceStepUpStart(ctx, start)
 	defer func() {
 		end := StepUpEnd{Err: err}
 		if err == nil {
 			end.Path, end.Granted = path, tok.Scopes
 		}
-		m.trace.stepUp.TraceStepUpEnd(ctx, end)
+		m.cfg.trace.stepUp.TraceStepUpEnd(ctx, end)
 	}()
 	for {
 		m.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -72,6 +73,9 @@ type StepUpLimit struct {
 func (r Record) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "auth.Record{#%d %s %v}", r.Generation, r.Issuer, r.Token)
 }
+
+// LogValue implements [slog.LogValuer] without the secrets.
+func (r Record) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
 // clone returns a copy that shares nothing that anybody changes.
 func (r *Record) clone() *Record {

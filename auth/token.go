@@ -60,6 +60,7 @@ func (t *Token) seal() *Token {
 	c.header = ""
 	if c.AccessToken != "" {
 		c.header = c.TokenType + " " + c.AccessToken
+		c.AccessToken = c.header[len(c.TokenType)+1:] // one string in memory, not two
 	}
 	return &c
 }

@@ -204,7 +204,7 @@ func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint
 		return nil, false, errors.Join(err, errTokenRequest)
 	}
 	req.Header = header
-	resp, err = m.post.Do(req)
+	resp, err = m.cfg.post.Do(req)
 	if err != nil {
 		return nil, written.Load(), err
 	}

@@ -44,7 +44,7 @@ type Error struct {
 	URL        string        // where, without query; empty if no request was made
 	Status     int           // HTTP status of the answer; 0 if there was none
 	RetryAfter time.Duration // what the answer's Retry-After asks for; 0 if nothing
-	Err        error         // why: one of the sentinels of this package, or a failed request
+	Err        error         `json:"-"` // why: one of the sentinels of this package, or a failed request
 }
 
 // Error returns a text without anything secret and without text from the server other than

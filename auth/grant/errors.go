@@ -25,7 +25,7 @@ type IDPError struct {
 	LoginRequired bool
 	// Err is the *[auth.TokenError] or *[discovery.Error] of the provider, or
 	// says that its answer was no ID-JAG.
-	Err error
+	Err error `json:"-"`
 }
 
 func (e *IDPError) Error() string {
@@ -55,7 +55,7 @@ type AssertionError struct {
 	File string
 	// Err is why. What a callback returned is for errors.Is and errors.As and
 	// is not quoted.
-	Err error
+	Err error `json:"-"`
 }
 
 func (e *AssertionError) Error() string {

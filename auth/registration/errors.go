@@ -23,7 +23,7 @@ type Error struct {
 	// Err is the cause if there was no answer, or one that cannot be used; nil if the server
 	// refused. It can be ErrMalformed, ErrTooLarge or ErrRedirect of package discovery, which
 	// are the same values here.
-	Err error
+	Err error `json:"-"`
 }
 
 // Error returns a text without anything secret and without the server's own words.

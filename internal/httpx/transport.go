@@ -15,7 +15,7 @@ import (
 type TransportError struct {
 	// Err is the cause, without the *url.Error that net/http puts around it. Unlike Error,
 	// its own text may quote the server.
-	Err error
+	Err error `json:"-"`
 }
 
 // NewTransportError wraps an error of http.Client.Do or of reading a response body.
