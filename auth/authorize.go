@@ -12,7 +12,11 @@ import (
 
 // loginCooldown is how long a challenge gets the error of the authorization
 // that just failed, instead of another browser window.
-const loginCooldown = 30 * time.Second
+// It doubles with each failure in a row, up to the maximum.
+const (
+	loginCooldown    = 30 * time.Second
+	maxLoginCooldown = 30 * time.Minute
+)
 
 // login describes a use of the grant from nothing to token.
 type login struct {
@@ -83,10 +87,17 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 	tok, err := m.authorizeOnce(ctx, start, m.sealScopes(f), l, &end)
 	end.Err = err
 	m.mu.Lock()
-	if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // canceled: closed, or nobody waited any more
+	var store *StoreError
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled): // closed, or nobody waited any more
+	case errors.As(err, &store): // nobody was asked anything
+		m.st.lastErr = err
+	case err != nil:
 		m.st.lastErr, m.st.loginErr = err, err
 		_, after := classify(err)
-		m.st.loginUntil = wallNow().Add(max(after, loginCooldown))
+		cooldown := min(loginCooldown<<min(m.st.loginFailures, 8), maxLoginCooldown)
+		m.st.loginFailures++
+		m.st.loginUntil = wallNow().Add(max(after, cooldown))
 	}
 	m.mu.Unlock()
 	if err == nil {
@@ -137,6 +148,9 @@ func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []stri
 	end.Unsaved = m.install(ctx, got) != nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.st.rec.Token == nil {
+		return nil, ErrNoToken // revoked as soon as it was there
+	}
 	end.Issuer = m.st.rec.Issuer
 	return m.st.rec.Token, nil
 }

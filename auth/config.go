@@ -166,9 +166,11 @@ type shared struct {
 	trace     *traced
 	post      *http.Client // never follows a redirect
 	discovery discovery.Client
+	private   bool // the store is the manager's own
 }
 
 func newShared(cfg Config) (*shared, error) {
+	private := cfg.Store == nil
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -178,6 +180,7 @@ func newShared(cfg Config) (*shared, error) {
 		trace:     newTraced(cfg.Tracer),
 		post:      httpx.NoRedirect(cfg.HTTPClient),
 		discovery: discovery.Client{HTTPClient: cfg.HTTPClient},
+		private:   private,
 	}, nil
 }
 

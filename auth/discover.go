@@ -91,10 +91,7 @@ func (m *Manager) boundIssuer(rec *Record) string {
 	if m.cfg.Client.Issuer != "" {
 		return m.cfg.Client.Issuer
 	}
-	if rec.Token != nil {
-		return rec.Issuer
-	}
-	return ""
+	return rec.Issuer
 }
 
 // configured is the server of the configuration if nothing needs discovering.

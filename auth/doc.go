@@ -18,10 +18,14 @@
 //
 //   - how a refresh is scheduled: state.go (when), refresh.go (what)
 //   - how it is retried: retry.go, and tokenrequest.go for what a failure means
-//   - what a 401 does: resolve.go; what a 403 does: stepup.go
-//   - how a login runs: authorize.go, and package grant
-//   - which errors exist: errors.go; which events: event.go
-//   - what is stored and how processes share it: store.go, persist.go
+//   - which responses are challenges: challenge.go; what a 401 does: resolve.go;
+//     what a 403 with insufficient_scope does: stepup.go
+//   - how a login runs: authorize.go, and package grant; how callers wait for
+//     it and what happens when they leave: flight.go
+//   - which errors exist: errors.go, those of stores in store.go and record.go,
+//     of DPoP in proof.go, of grants in grant/errors.go; which events: event.go
+//   - what is stored and how processes share it: store.go, persist.go, record.go;
+//     many users in one process: pool.go
 //
 // # What to expect
 //

@@ -31,6 +31,10 @@ type flight struct {
 	scopes []string
 	sealed bool
 
+	// gaveUp: the flight was canceled because nobody waited for it; who came
+	// too late to keep it alive begins anew.
+	gaveUp bool
+
 	// lingers: the flight is canceled loginLinger after its last waiter left.
 	lingers bool
 	waiters int
@@ -97,6 +101,7 @@ func (m *Manager) leave(f *flight) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if f.waiters == 0 {
+			f.gaveUp = true
 			f.cancel()
 		}
 	})

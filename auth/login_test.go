@@ -256,7 +256,7 @@ func TestCloseEndsTheLogin(t *testing.T) {
 }
 
 // The user says no: everybody hears it, nobody asks again for half a minute,
-// except somebody who means it.
+// then for a whole one, except somebody who means it.
 func TestLoginDenied(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -279,7 +279,7 @@ func TestLoginDenied(t *testing.T) {
 			t.Errorf("info %+v", i)
 		}
 		want(2, m.Authorize) // the user pressed the button
-		time.Sleep(29 * time.Second)
+		time.Sleep(59 * time.Second)
 		want(2, challenge)
 		time.Sleep(time.Second)
 		want(3, challenge)

@@ -46,19 +46,19 @@ func NewManager(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	ownStore := cfg.Store == nil
 	s, err := newShared(cfg)
 	if err != nil {
 		return nil, err
 	}
-	m := newManager(s, cfg.Resource, canonical, cfg.Subject)
-	m.st.loaded = ownStore // nothing to read
-	return m, nil
+	return newManager(s, cfg.Resource, canonical, cfg.Subject), nil
 }
 
 func newManager(s *shared, resource, canonical, subject string) *Manager {
 	m := &Manager{cfg: s, resource: resource, canonical: canonical, subject: subject}
 	m.st.rec = &Record{Resource: canonical, Issuer: m.configuredIssuer()}
+	if s.private {
+		m.st.loadedAt = wallNow() // there is nothing to read
+	}
 	return m
 }
 
@@ -68,9 +68,9 @@ func (m *Manager) key() Key {
 }
 
 // Close ends everything that the manager owns and waits for it: timers, waits,
-// an authorization in progress. A token request under way gets a few seconds
-// to finish, because its answer may hold the only copy of a rotated refresh
-// token. Afterwards every method returns [ErrClosed]. The error is a
+// an authorization in progress. A refresh whose request is under way gets a few
+// seconds to finish, because its answer may hold the only copy of a rotated
+// refresh token. Afterwards every method returns [ErrClosed]. The error is a
 // *[StoreError] if the newest token could not be stored.
 func (m *Manager) Close() error {
 	m.mu.Lock()
@@ -166,8 +166,13 @@ func (m *Manager) tokenSlow(ctx context.Context) (*Token, error) {
 	}
 	f := s.renew
 	if f == nil {
-		if s.err != nil && now.Before(s.retryAt) {
-			err := s.err
+		err := s.err
+		if s.rejections.barred(now) && s.rejected != nil {
+			err = m.rejectedError()
+		} else if !now.Before(s.retryAt) {
+			err = nil
+		}
+		if err != nil {
 			m.mu.Unlock()
 			return nil, err
 		}
@@ -274,9 +279,9 @@ func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
 
 // SetToken puts a token in use that was obtained elsewhere and stores it. One
 // that expires within [Config.RefreshWindow] is refreshed when first asked
-// for, and handed out meanwhile; a token with only a RefreshToken is refreshed when first asked for. Errors:
-// *[ConfigError] for a token without either, *[StoreError] when it is in use
-// but could not be stored, [ErrClosed].
+// for, and handed out meanwhile; one with only a RefreshToken is refreshed
+// before it is handed out. Errors: *[ConfigError] for a token without either,
+// *[StoreError] when it is in use but could not be stored, [ErrClosed].
 func (m *Manager) SetToken(ctx context.Context, t *Token) error {
 	if t == nil || (t.AccessToken == "" && t.RefreshToken == "") {
 		return &ConfigError{"Token", "has neither AccessToken nor RefreshToken; set one"}
@@ -289,6 +294,11 @@ func (m *Manager) SetToken(ctx context.Context, t *Token) error {
 	if err := m.ensureLoaded(ctx); err != nil {
 		return err
 	}
+	done, err := m.enter()
+	if err != nil {
+		return err
+	}
+	defer done()
 	unlock, err := m.lockStore(ctx)
 	if err != nil {
 		return err
@@ -302,6 +312,17 @@ func (m *Manager) SetToken(ctx context.Context, t *Token) error {
 	m.mu.Unlock()
 	rec.Token, rec.Obtained = t.seal(), time.Time{}
 	return m.install(ctx, &rec)
+}
+
+// enter makes Close wait for an operation on the caller's goroutine.
+func (m *Manager) enter() (done func(), err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.st.closed {
+		return nil, ErrClosed
+	}
+	m.tasks.Add(1)
+	return m.tasks.Done, nil
 }
 
 // busy reports whether closing the manager would end something or lose a token.

@@ -7,16 +7,26 @@ import (
 	"time"
 )
 
-// ensureLoaded reads the store before the first use.
+// lookAgain is how often a manager that cannot renew its token reads the store:
+// another process may have logged in, and not every store gives hints.
+const lookAgain = time.Second
+
+// ensureLoaded reads the store before the first use, and when that may help.
 func (m *Manager) ensureLoaded(ctx context.Context) error {
 	m.mu.Lock()
 	s := &m.st
-	if s.closed || s.loaded {
-		defer m.mu.Unlock()
-		if s.closed {
-			return ErrClosed
+	if s.closed {
+		m.mu.Unlock()
+		return ErrClosed
+	}
+	first := s.loadedAt.IsZero()
+	if !first {
+		now := wallNow()
+		idle := now.Sub(s.loadedAt)
+		if m.cfg.private || s.canRenew(m.cfg.Grant) || (0 <= idle && idle < lookAgain) {
+			m.mu.Unlock()
+			return nil
 		}
-		return nil
 	}
 	f := s.load
 	if f == nil {
@@ -25,6 +35,9 @@ func (m *Manager) ensureLoaded(ctx context.Context) error {
 	f.join()
 	m.mu.Unlock()
 	_, err := m.wait(ctx, f)
+	if !first && m.cfg.RefreshWithoutStore && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+		return nil // go on with what is known
+	}
 	return err
 }
 
@@ -111,7 +124,7 @@ func (m *Manager) reread(ctx context.Context) error {
 			m.mu.Unlock()
 			continue
 		}
-		m.st.loaded = true
+		m.st.loadedAt = wallNow()
 		var told EventType
 		if err == nil {
 			told = m.catchUp(rec, key)
@@ -135,6 +148,14 @@ func (m *Manager) catchUp(rec *Record, key *binding) EventType {
 	s := &m.st
 	switch {
 	case rec.Generation == s.rec.Generation:
+		return ""
+	case rec.Generation < s.rec.Generation && s.rec.Token != nil:
+		// Generations only rise: the store lost what we saved, in a failover
+		// say, and its refresh token is spent. Ours is saved anew.
+		ours := *s.rec
+		ours.Generation = rec.Generation
+		s.rec, s.unsaved = &ours, true
+		m.scheduleSave()
 		return ""
 	case s.unsaved && outlives(s.rec.Token, rec.Token, s.replaced):
 		ours := *s.rec
@@ -209,7 +230,11 @@ func (m *Manager) forget() {
 	s := &m.st
 	s.unsaved, s.replaced, s.dirty, s.saveFailures = false, "", false, 0
 	s.rejected, s.refused, s.err = nil, nil, nil
-	m.setRecord(&Record{Resource: s.rec.Resource, Issuer: m.configuredIssuer()}, wallNow())
+	issuer := m.configuredIssuer()
+	if m.cfg.Client.ID != "" {
+		issuer = s.rec.Issuer // which the client stays bound to
+	}
+	m.setRecord(&Record{Resource: s.rec.Resource, Issuer: issuer}, wallNow())
 }
 
 func (m *Manager) configuredIssuer() string {

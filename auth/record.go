@@ -70,6 +70,7 @@ type storedRegistration struct {
 	RedirectURIs            []string   `json:"redirect_uris,omitempty"`
 	AccessToken             string     `json:"registration_access_token,omitempty"`
 	ClientURI               string     `json:"registration_client_uri,omitempty"`
+	GrantType               string     `json:"grant_type,omitempty"`
 }
 
 // EncodeRecord returns r as a [Store] that keeps bytes stores it. The secrets
@@ -93,7 +94,7 @@ func EncodeRecord(k Key, r *Record) ([]byte, error) {
 	if c := r.Registration; c != nil {
 		s.Registration = &storedRegistration{
 			c.ClientID, c.ClientSecret, utc(c.ClientSecretExpiresAt), c.TokenEndpointAuthMethod,
-			c.RedirectURIs, c.RegistrationAccessToken, c.RegistrationClientURI,
+			c.RedirectURIs, c.RegistrationAccessToken, c.RegistrationClientURI, c.GrantType,
 		}
 	}
 	return json.Marshal(s)
@@ -125,7 +126,7 @@ func DecodeRecord(data []byte) (Key, *Record, error) {
 	if c := s.Registration; c != nil {
 		r.Registration = &registration.Client{
 			ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretExpiresAt: wall(c.SecretExpiry), TokenEndpointAuthMethod: c.TokenEndpointAuthMethod,
-			RedirectURIs: c.RedirectURIs, RegistrationAccessToken: c.AccessToken, RegistrationClientURI: c.ClientURI,
+			RedirectURIs: c.RedirectURIs, RegistrationAccessToken: c.AccessToken, RegistrationClientURI: c.ClientURI, GrantType: c.GrantType,
 		}
 	}
 	return Key(s.Key), r, nil

@@ -77,10 +77,19 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 			// Whoever asks before the next attempt is due gets this error
 			// (design invariant 11).
 			s.failures++
-			s.retryAt = now.Add(max(tries.next, permanentWait))
+			wait := max(tries.next, permanentWait)
+			if class, _ := classify(err); class == classAmbiguous {
+				// Twice sent, never answered: the refresh token may be spent,
+				// and sending it on and on is what reuse detection looks for.
+				wait = max(wait, min(ambiguousPause<<min(s.failures-1, 8), 30*time.Minute))
+			}
+			s.retryAt = now.Add(wait)
 			err = withNextAttempt(err, s.retryAt)
 			s.err = err
 		}
+	}
+	if err == nil && s.rec.Token == nil {
+		err = ErrNoToken // revoked as soon as it was there
 	}
 	rec := s.rec
 	f.byGrant = res.grant != "refresh_token"
@@ -297,15 +306,7 @@ func (m *Manager) dropRefreshToken(ctx context.Context, rec *Record) {
 	tok := *rec.Token
 	tok.RefreshToken = ""
 	next.Token = &tok
-	m.mu.Lock()
-	rejected := m.st.rejected
-	m.mu.Unlock()
 	_ = m.save(ctx, &next) // a failure is retried behind, as for any token
-	m.mu.Lock()
-	if m.st.rec.Token.same(rejected) {
-		m.st.rejected = rejected
-	}
-	m.mu.Unlock()
 }
 
 // checkMoved asks the resource again which authorization server it trusts

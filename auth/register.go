@@ -22,7 +22,7 @@ func (m *Manager) clientFor(ctx context.Context, srv *Server, rec *Record, want 
 	if err != nil {
 		return nil, err
 	}
-	if reg != nil && covers(reg.RedirectURIs, want.RedirectURIs) {
+	if reg != nil && covers(reg.RedirectURIs, want.RedirectURIs) && registeredFor(reg, want.GrantTypes) {
 		return registeredClient(srv, reg), nil
 	}
 	if srv.RegistrationEndpoint == "" {
@@ -94,6 +94,12 @@ func (m *Manager) clientOf(srv *Server, rec *Record) (*Client, error) {
 		return nil, &ConfigError{"Config.Client.ID", "is empty; set the client that the refresh token was issued to"}
 	}
 	return registeredClient(srv, rec.Registration), nil
+}
+
+// registeredFor reports whether reg may use the grant that comes first in
+// wanted, as far as is known.
+func registeredFor(reg *registration.Client, wanted []string) bool {
+	return reg.GrantType == "" || len(wanted) == 0 || wanted[0] == reg.GrantType
 }
 
 // storedRegistration is the client registered with srv earlier, unless its

@@ -66,6 +66,7 @@ func (m *Manager) resolveToken(ctx context.Context, rejected *Token, c Challenge
 			return tok, nil
 		case err == nil: // a flight that was ending as the rejection came in
 		case renewing && m.renewalEnded(err): // what is left is the grant
+		case f.gaveUp && ctx.Err() == nil && !m.isClosed(): // it ended as we came
 		default:
 			return nil, err
 		}
@@ -79,6 +80,8 @@ func (m *Manager) replace(ctx context.Context, c Challenge, now time.Time) (*fli
 	switch {
 	case s.renew != nil:
 		return s.renew, nil
+	case s.rejections.barred(now) && s.login == nil:
+		return nil, m.rejectedError()
 	case s.canRenew(m.cfg.Grant):
 		if s.err != nil && now.Before(s.retryAt) {
 			return nil, s.err
@@ -146,7 +149,16 @@ func (m *Manager) reject(now time.Time) error {
 		m.republish(now)
 	}
 	if now.Before(r.until) {
-		return &RejectedError{Resource: m.canonical, Rejections: r.inRow, RetryAt: r.until}
+		return m.rejectedError()
 	}
 	return nil
+}
+
+// barred reports whether the server had so many tokens rejected that it gets no
+// other yet.
+func (r *rejections) barred(now time.Time) bool { return r != nil && now.Before(r.until) }
+
+func (m *Manager) rejectedError() error {
+	r := m.st.rejections
+	return &RejectedError{Resource: m.canonical, Rejections: r.inRow, RetryAt: r.until}
 }

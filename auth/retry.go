@@ -25,6 +25,10 @@ const (
 	// was lost: at once, for a grace period of the server to still run.
 	ambiguousWait = 50 * time.Millisecond
 
+	// ambiguousPause follows a refresh whose answers were lost twice; it
+	// doubles each time.
+	ambiguousPause = 5 * time.Second
+
 	// permanentWait is the least time for which the callers get the same error,
 	// also when a request fails for a reason that only an operator can mend.
 	permanentWait = time.Second

@@ -20,28 +20,49 @@ func (m *Manager) Revoke(ctx context.Context) error {
 	if err := m.ensureLoaded(ctx); err != nil {
 		return err
 	}
-	unlock, storeErr := m.lockStore(ctx) // no refresh may rotate away what is revoked
-	if storeErr == nil {
+	done, err := m.enter()
+	if err != nil {
+		return err
+	}
+	defer done()
+	rec, err := m.forgetStored(ctx)
+	if rec.Token == nil {
+		return err
+	}
+	ctx = m.cfg.trace.revocation.TraceRevocationStart(ctx, RevocationStart{Issuer: rec.Issuer})
+	err = errors.Join(err, m.revokeAt(ctx, rec))
+	m.publish(Event{Type: EventForgotten, Err: err})
+	m.cfg.trace.revocation.TraceRevocationEnd(ctx, RevocationEnd{Err: err})
+	return err
+}
+
+// forgetStored ends an authorization under way, takes the credential out of the
+// store and out of use, and returns it. It does so under the store's lock: no
+// refresh may rotate away what is to be revoked.
+func (m *Manager) forgetStored(ctx context.Context) (*Record, error) {
+	m.mu.Lock()
+	if f := m.st.login; f != nil {
+		f.cancel()
+	}
+	m.mu.Unlock()
+	unlock, err := m.lockStore(ctx)
+	if err == nil {
 		defer unlock()
-		storeErr = m.reread(ctx)
+		err = m.reread(ctx)
 	}
 	m.mu.Lock()
 	rec := m.st.rec
 	m.mu.Unlock()
 	if rec.Token == nil {
-		return storeErr
+		return rec, err
 	}
-	ctx = m.cfg.trace.revocation.TraceRevocationStart(ctx, RevocationStart{Issuer: rec.Issuer})
-	err := errors.Join(storeErr, m.revokeAt(ctx, rec))
 	if delErr := m.cfg.Store.Delete(context.WithoutCancel(ctx), m.key(), rec.Generation); delErr != nil {
 		err = errors.Join(err, &StoreError{Op: "delete", Err: delErr})
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.forget()
-	m.mu.Unlock()
-	m.publish(Event{Type: EventForgotten, Err: err})
-	m.cfg.trace.revocation.TraceRevocationEnd(ctx, RevocationEnd{Err: err})
-	return err
+	return rec, err
 }
 
 // revokeAt tells the server: the refresh token first, since revoking it ends

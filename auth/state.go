@@ -17,7 +17,6 @@ type snapshot struct {
 // across I/O. What happens over the network happens in a flight.
 type state struct {
 	closed bool
-	loaded bool // the store has been read
 
 	// unsaved: rec's token is newer than what the store holds; replaced is the
 	// refresh token there that led to it. dirty: so are the step-up limits.
@@ -25,8 +24,9 @@ type state struct {
 	replaced       string
 
 	// rec is the credential in use: never nil, never changed in place.
-	rec    *Record
-	serial uint64 // of the newest token
+	rec      *Record
+	serial   uint64    // of the newest token
+	loadedAt time.Time // when the store was last read; zero: not yet
 
 	// refreshAt is when rec.Token is due for an early refresh; zero: never.
 	refreshAt time.Time
@@ -44,8 +44,9 @@ type state struct {
 	err      error
 	retryAt  time.Time
 	// After a failed authorization, likewise.
-	loginErr   error
-	loginUntil time.Time
+	loginErr      error
+	loginUntil    time.Time
+	loginFailures int
 
 	lastErr error // for Info
 
@@ -100,7 +101,7 @@ func jitteredWindow(window, lifetime time.Duration) time.Duration {
 // computed here, once per token.
 func (m *Manager) setRecord(rec *Record, now time.Time) {
 	s := &m.st
-	if rec.Token != nil && rec.Token != s.rec.Token {
+	if t := rec.Token; t != nil && (t.serial == 0 || !t.same(s.rec.Token)) {
 		if rec.Token.binding != nil {
 			s.binding = rec.Token.binding
 		}
@@ -117,7 +118,7 @@ func (m *Manager) setRecord(rec *Record, now time.Time) {
 			s.refreshAt = rec.Token.Expiry.Add(-jitteredWindow(m.cfg.RefreshWindow, life))
 		}
 		s.failures, s.err, s.retryAt = 0, nil, time.Time{}
-		s.loginErr, s.loginUntil = nil, time.Time{}
+		s.loginErr, s.loginUntil, s.loginFailures = nil, time.Time{}, 0
 		s.lastErr = nil
 	}
 	s.rec = rec

@@ -17,6 +17,10 @@ const (
 	// and how long their challenge then fails at once.
 	stepUpMemory = 5 * time.Minute
 
+	// maxUpgrades bounds the upgrades of all sets of scopes together within
+	// stepUpMemory, against a server that names new scopes each time.
+	maxUpgrades = 16
+
 	// maxStepUps bounds how many sets of scopes are remembered.
 	maxStepUps = 64
 )
@@ -57,6 +61,11 @@ func (m *Manager) resolveScope(ctx context.Context, rejected *Token, c Challenge
 	now := wallNow()
 	key := stepUpKey(c)
 	entry, err := m.admitStepUp(key, rejected, c, now)
+	if m.cfg.Grant != nil && len(c.Scopes) > 0 && coversScopes(rejected.Scopes, c.Scopes) && m.st.rec.Token.same(rejected) {
+		// The token is said to have them and does not: a refresh whose answer
+		// left scope out did not widen it.
+		m.st.narrow = m.st.rec.Issuer
+	}
 	m.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -112,6 +121,15 @@ func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time
 	if entry.attempts() >= m.cfg.StepUpLimit {
 		m.storeStepUp(entry, c.Scopes)
 		return entry, refuse()
+	}
+	all := 0
+	for _, e := range s.stepUps {
+		if now.Before(e.until) {
+			all += e.attempts()
+		}
+	}
+	if all >= maxUpgrades {
+		return entry, refuse() // it asks for something else each time
 	}
 	if len(c.Scopes) == 0 && (s.found == nil || coversScopes(rejected.Scopes, s.found.scopes)) {
 		entry.rejected = append(entry.rejected, rejected)
@@ -214,6 +232,7 @@ func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, tri
 			path = by
 			return got, nil
 		case err == nil: // the refresh did not widen
+		case f.gaveUp && ctx.Err() == nil && !m.isClosed(): // it ended as we came
 		case by == "refresh" && ctx.Err() == nil && !f.byGrant && !retryable(err) && !m.isClosed():
 			// The refresh token cannot help; the grant, not asked yet, may.
 		default:

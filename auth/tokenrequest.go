@@ -92,6 +92,12 @@ func readAnswer(fail *TokenError, resp *http.Response, sent bool, err error, par
 		if err := parse(body); err != nil {
 			fail.Err = err
 			switch {
+			case errors.Is(err, errNoAccess) && errorCode(body) != "":
+				// Some servers, GitHub's among them, refuse with 200.
+				fail.Code, fail.class = errorCode(body), classPermanent
+				if fail.Code == "temporarily_unavailable" || fail.Code == "server_error" {
+					fail.class = classThrottled
+				}
 			case errors.Is(err, errNotJSON):
 				fail.class = classTransient // a proxy's or a maintenance page
 			case !errors.Is(err, errUnbound): // which the next answer would be too

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/internal/httpx"
@@ -37,17 +38,18 @@ type RoundTripper struct {
 	// Resource is the URL whose origin gets the token; requests to other
 	// origins, such as the target of a redirect, go out without it. Default:
 	// what Source's method Resource() string says, which *[auth.Manager] has;
-	// for a source without one, the origin that a request was first made to.
+	// for a source without one, the origin of the first request.
 	Resource string
 
 	// BodyLimit is how many bytes of a request body without GetBody are kept
-	// so that the request can be sent again; one that is larger is sent once,
-	// and the challenge is its answer. Default: 1 MiB; negative: none.
+	// so that the request can be sent again; one that is larger is sent once:
+	// its challenge is resolved for the requests to come, and returned. Default: 1 MiB; negative: none.
 	BodyLimit int
 
 	once   sync.Once
 	origin *url.URL // of the resource; nil: unknown
 	err    error
+	first  atomic.Pointer[url.URL] // of the first request, when origin is unknown
 }
 
 // RoundTrip implements [http.RoundTripper]. Errors other than those of Base are
@@ -85,10 +87,18 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 			break
 		}
 		challenge, ok := auth.ResponseChallenge(resp.StatusCode, resp.Header)
-		if !ok || !body.repeatable(req) {
+		if !ok {
 			break
 		}
 		challenge.Operation = req.Method + " " + req.URL.Path
+		if !body.repeatable(req) {
+			// This request cannot be mended, but the next one should not meet
+			// the same fate. Its caller gets the challenge as it came.
+			if !wantsNonce(token, resp) {
+				_, _ = t.Source.Resolve(ctx, token, challenge)
+			}
+			break
+		}
 		discard(resp)
 		given := observe(token, out, resp)
 		if wantsNonce(token, resp) {
@@ -146,7 +156,8 @@ func (t *RoundTripper) atHome(req *http.Request) bool {
 		for first.Response != nil && first.Response.Request != nil { // redirected
 			first = first.Response.Request
 		}
-		home = first.URL
+		t.first.CompareAndSwap(nil, first.URL)
+		home = t.first.Load()
 	}
 	if req.URL.Host == home.Host && req.URL.Scheme == home.Scheme {
 		return true

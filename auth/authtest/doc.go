@@ -35,6 +35,13 @@
 //		time.Sleep(time.Hour) // the access token has expired
 //	})
 //
+// Nothing but srv.Client reaches the in-memory network, so a client of this
+// module's needs it in three places:
+//
+//	auth.Config{HTTPClient: srv.Client(), …}
+//	grant.AuthorizationCode{UserAgent: browser.Headless{Client: srv.Client()}}
+//	mcpgo.WithAuth(manager, mcpgo.WithBaseClient(srv.Client()))
+//
 // # Without tests
 //
 // [Start] needs no testing package, for example programs and manual trials.

@@ -22,6 +22,9 @@ type Client struct {
 	// RedirectURIs are those that the server has registered, which may differ from those
 	// asked for.
 	RedirectURIs []string
+	// GrantType is the first of the grant types that were asked for; empty: it is not known.
+	// A client registered for one grant is of no use for another.
+	GrantType string
 	// RegistrationAccessToken and RegistrationClientURI are for managing the registration
 	// (RFC 7592); empty if the server does not offer it.
 	RegistrationAccessToken string

@@ -120,6 +120,9 @@ func parseClient(body []byte, m Metadata) (*Client, error) {
 		RegistrationAccessToken: doc.RegistrationAccessToken,
 		RegistrationClientURI:   doc.RegistrationClientURI,
 	}
+	if len(m.GrantTypes) > 0 {
+		c.GrantType = m.GrantTypes[0]
+	}
 	if len(c.RedirectURIs) == 0 {
 		c.RedirectURIs = slices.Clone(m.RedirectURIs)
 	}

@@ -40,7 +40,7 @@ type options struct {
 	url, tool, args        string
 	arguments              map[string]any // args, parsed
 	clientID, clientSecret string
-	scopes                 string
+	scopes, store          string
 	headless, verbose      bool
 	timeout                time.Duration
 }
@@ -57,6 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.clientID, "client-id", "", "`ID` of a client that is registered already")
 	flags.StringVar(&o.clientSecret, "client-secret", "", "that client's `secret`, if it has one")
 	flags.StringVar(&o.scopes, "scopes", "", "scopes to ask for from the start, separated by `spaces`")
+	flags.StringVar(&o.store, "store", "", "keep tokens in `file`, file:DIR, keyring or redis://…, so that the next run needs no login")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
 	flags.BoolVar(&o.verbose, "v", false, "log what the library does")
 	usage := func(problem string) int {
@@ -78,8 +79,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return usage("-client-secret needs -client-id")
 	case json.Unmarshal([]byte(o.args), &o.arguments) != nil:
 		return usage("-args must be a JSON object, such as '{\"name\": \"Go\"}'")
-	case o.url == "" && (o.tool != "" || o.headless || o.clientID != "" || o.scopes != ""):
-		return usage("-tool, -headless, -client-id and -scopes need -url")
+	case o.url == "" && (o.tool != "" || o.headless || o.clientID != "" || o.scopes != "" || o.store != ""):
+		return usage("-tool, -headless, -client-id, -scopes and -store need -url")
 	}
 	logger := slog.New(slog.DiscardHandler)
 	if o.verbose {

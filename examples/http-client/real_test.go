@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -85,5 +86,21 @@ func TestRealTypeScriptSDKInChromium(t *testing.T) {
 	}
 	if got := strings.TrimSpace(stdout.String()); got != "Hello, Chromium!" {
 		t.Errorf("greet said %q", got)
+	}
+}
+
+// With a store the second run finds the token, and the registration, of the
+// first.
+func TestRealSecondRunNeedsNoLogin(t *testing.T) {
+	url := startExampleServer(t)
+	store := "file:" + filepath.Join(t.TempDir(), "tokens")
+	for i, wantLogin := range []bool{true, false} {
+		var stdout, stderr bytes.Buffer
+		if status := run(t.Context(), []string{"-headless", "-url", url, "-store", store, "-v"}, &stdout, &stderr); status != 0 {
+			t.Fatalf("run %d: exit status %d\n%s", i+1, status, &stderr)
+		}
+		if login := strings.Contains(stderr.String(), "msg=authorized"); login != wantLogin {
+			t.Errorf("run %d: login %v, want %v", i+1, login, wantLogin)
+		}
 	}
 }

@@ -25,8 +25,14 @@ func useServer(ctx context.Context, o options, stdout, stderr io.Writer, logger 
 	if o.headless {
 		agent = browser.Headless{}
 	}
+	store, closeStore, err := openStore(o.store)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
 	manager, err := auth.NewManager(auth.Config{
 		Resource: o.url,
+		Store:    store,
 		Client:   auth.Client{ID: o.clientID, Secret: o.clientSecret},
 		Grant:    grant.AuthorizationCode{UserAgent: agent},
 		Scopes:   strings.Fields(o.scopes),

@@ -1,0 +1,104 @@
+package filestore
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
+)
+
+// tempInfix is what the names of temporary files have in common.
+const tempInfix = ".tmp-"
+
+// readPrivate reads a file that nobody else can read; it follows no link. A
+// file that is not there is [fs.ErrNotExist], within an *Error as all else.
+func readPrivate(path string) ([]byte, error) {
+	f, err := openNoFollow(path)
+	if err != nil {
+		if at, statErr := os.Lstat(path); statErr == nil && !at.Mode().IsRegular() {
+			return nil, irregular(path, at)
+		}
+		return nil, &Error{Op: "read", Path: path, Err: err}
+	}
+	defer func() { _ = f.Close() }()
+	at, err := f.Stat()
+	if err != nil {
+		return nil, &Error{Op: "read", Path: path, Err: err}
+	}
+	if !at.Mode().IsRegular() {
+		return nil, irregular(path, at)
+	}
+	if err := private("read", path, at); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, &Error{Op: "read", Path: path, Err: err}
+	}
+	return data, nil
+}
+
+func irregular(path string, at fs.FileInfo) error {
+	what := "not a regular file"
+	switch {
+	case at.IsDir():
+		what = "a directory"
+	case at.Mode()&fs.ModeSymlink != 0:
+		what = "a symbolic link"
+	}
+	return &Error{Op: "read", Path: path, Err: errtext.Errorf(ErrUnsafe, "%s", what), Advice: "remove it"}
+}
+
+// replace writes a file so that it holds either what it did or data, and data
+// durably when replace returns nil.
+func replace(path string, data []byte) error {
+	temp, err := writeTemp(path, data)
+	if err != nil {
+		return err
+	}
+	if err := rename(temp, path); err != nil {
+		_ = os.Remove(temp)
+		return &Error{Op: "write", Path: path, Err: err}
+	}
+	return nil
+}
+
+// writeTemp writes data to a new file beside path and flushes it.
+func writeTemp(path string, data []byte) (temp string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+tempInfix+"*") // mode 0600
+	if err != nil {
+		return "", &Error{Op: "write", Path: path, Err: err}
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(f.Name())
+		return "", &Error{Op: "write", Path: path, Err: err}
+	}
+	return f.Name(), nil
+}
+
+// rename moves a file within its directory, durably.
+func rename(from, to string) error {
+	if err := patiently(func() error { return os.Rename(from, to) }); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// remove removes a file, durably.
+func remove(path string) error {
+	err := patiently(func() error { return os.Remove(path) })
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return &Error{Op: "remove", Path: path, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,286 @@
+// Package filestore keeps tokens in files, one for each credential, that all
+// processes of a user share:
+//
+//	store, err := filestore.Open("") // os.UserConfigDir()/mcptokens
+//	// …
+//	manager, err := auth.NewManager(auth.Config{Resource: url, Store: store})
+//
+// The files are not encrypted; they are readable by their owner only, and the
+// store refuses to use files and directories that others can read. On Windows
+// that is left to the access control list that the user's profile has.
+//
+// # Files
+//
+// A credential has the files ID.json (the record, see [auth.EncodeRecord]),
+// ID.lock and ID.cas.lock (empty, never deleted), and ID.gone once it was
+// deleted (the last generation, no secret), where ID is [auth.Key.ID]. A record
+// is written to a temporary file, flushed to the disk and renamed, so that it
+// is the old one or the new one, whole, whenever a process or the machine dies.
+// The temporary file of a writer that died is removed by [Open] after an hour.
+//
+// # Locks
+//
+// [Store.Lock] is an advisory lock of the operating system's on ID.lock. The
+// system releases it when its holder dies. A holder that is suspended (SIGSTOP,
+// a laptop that sleeps) keeps it: others wait until their context ends, and
+// their saves go on to work, by generation. The directory has to be on a file
+// system with working locks; network file systems may have none between
+// machines, where redisstore is the better choice.
+//
+// # What can be wrong
+//
+// A file that holds half a record or none is moved to ID.json.corrupt-TIME, for
+// a person to look at, and the call that found it returns an error that names
+// both and is [auth.ErrCorruptRecord]; for the next call there is no record. A
+// record of a newer version ([auth.ErrNewerRecord]), or a link, a directory or a
+// file open to others in a file's place ([ErrUnsafe]) stays as it is and is an
+// error until somebody mends it. A full disk and a directory that cannot be
+// written to are found by [Store.Probe], before a refresh token is spent. All
+// errors are of type [*Error], but for [auth.ErrNotFound], [auth.ErrConflict]
+// and those of a context that has ended.
+package filestore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/internal/errtext"
+	"github.com/mcptokens/mcptokens/internal/filelock"
+)
+
+// Store is an [auth.Store] and an [auth.Prober]. It holds no file open between
+// calls and has nothing to close.
+type Store struct {
+	dir   string
+	locks filelock.Locker
+}
+
+// Open returns the store of a directory, which is created if need be, with
+// mode 0700. An empty dir means mcptokens in [os.UserConfigDir]. A directory
+// that others can enter is [ErrUnsafe].
+func Open(dir string) (*Store, error) {
+	if dir == "" {
+		config, err := os.UserConfigDir()
+		if err != nil {
+			return nil, &Error{Op: "find", Path: "the user's configuration directory", Err: err, Advice: "set HOME or XDG_CONFIG_HOME, or open a directory of your choice"}
+		}
+		dir = filepath.Join(config, "mcptokens")
+	}
+	abs, err := filepath.Abs(dir) // the working directory may change
+	if err != nil {
+		return nil, &Error{Op: "open", Path: dir, Err: err}
+	}
+	s := &Store{dir: abs}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	s.tidy()
+	return s, nil
+}
+
+// Dir returns the directory, as an absolute path.
+func (s *Store) Dir() string { return s.dir }
+
+// Load implements [auth.Store].
+func (s *Store) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r, err := s.read(key)
+	if !errors.Is(err, auth.ErrCorruptRecord) {
+		return r, err
+	}
+	unlock, lockErr := s.swapLock(ctx, key)
+	if lockErr != nil {
+		return nil, err // it can wait to be moved aside
+	}
+	defer unlock()
+	return s.current(key)
+}
+
+// Save implements [auth.Store]. The record is on the disk when it returns nil.
+func (s *Store) Save(ctx context.Context, key auth.Key, r *auth.Record) (uint64, error) {
+	unlock, err := s.swapLock(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	old, err := s.current(key)
+	if err != nil && !errors.Is(err, auth.ErrNotFound) {
+		return 0, err
+	}
+	next := *r
+	switch {
+	case generation(old) != r.Generation:
+		return 0, auth.ErrConflict
+	case old == nil:
+		next.Generation = s.firstGeneration(key)
+	default:
+		next.Generation++
+	}
+	path := s.path(key, ".json")
+	data, err := auth.EncodeRecord(key, &next)
+	if err != nil {
+		return 0, &Error{Op: "encode", Path: path, Err: err}
+	}
+	if err := replace(path, data); err != nil {
+		return 0, err
+	}
+	return next.Generation, nil
+}
+
+// Delete implements [auth.Store].
+func (s *Store) Delete(ctx context.Context, key auth.Key, generation uint64) error {
+	unlock, err := s.swapLock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	old, err := s.current(key)
+	switch {
+	case errors.Is(err, auth.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case old.Generation != generation:
+		return auth.ErrConflict
+	}
+	s.bury(key, generation)
+	return remove(s.path(key, ".json"))
+}
+
+// Lock implements [auth.Store].
+func (s *Store) Lock(ctx context.Context, key auth.Key) (unlock func(), err error) {
+	return s.lockFile(ctx, s.path(key, ".lock"))
+}
+
+// Probe implements [auth.Prober]: it does all that Save would, but to a file
+// that it removes again, and which is larger than a record.
+func (s *Store) Probe(ctx context.Context, key auth.Key) error {
+	unlock, err := s.swapLock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := s.current(key); err != nil && !errors.Is(err, auth.ErrNotFound) {
+		return err
+	}
+	path := s.path(key, ".json")
+	size := 16 << 10
+	if at, err := os.Stat(path); err == nil {
+		size += int(at.Size())
+	}
+	temp, err := writeTemp(path, make([]byte, size))
+	if err != nil {
+		return err
+	}
+	return remove(temp)
+}
+
+func (s *Store) path(key auth.Key, suffix string) string {
+	return filepath.Join(s.dir, key.ID()+suffix)
+}
+
+// prepare makes the directory and checks it, at every write: the user may
+// have removed it, or opened it to others, while the program runs.
+func (s *Store) prepare() error {
+	_, missing := os.Stat(s.dir)
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return &Error{Op: "create", Path: s.dir, Err: err}
+	}
+	at, err := os.Stat(s.dir)
+	if err != nil {
+		return &Error{Op: "open", Path: s.dir, Err: err}
+	}
+	if missing != nil {
+		_ = syncDir(filepath.Dir(s.dir)) // may be another user's, and the next power failure is far
+	}
+	return private("open", s.dir, at)
+}
+
+// tidy removes what writers left that were killed. Whatever cannot be removed
+// stays; it is in nobody's way.
+func (s *Store) tidy() {
+	entries, _ := os.ReadDir(s.dir)
+	for _, e := range entries {
+		if !strings.Contains(e.Name(), tempInfix) {
+			continue
+		}
+		if at, err := e.Info(); err == nil && at.Mode().IsRegular() && time.Since(at.ModTime()) > time.Hour {
+			_ = os.Remove(filepath.Join(s.dir, e.Name()))
+		}
+	}
+}
+
+// swapLock makes compare-and-swap one step for all processes. It is held for
+// the time of a write, and apart from Lock, whose holder need not be who saves.
+func (s *Store) swapLock(ctx context.Context, key auth.Key) (unlock func(), err error) {
+	return s.lockFile(ctx, s.path(key, ".cas.lock"))
+}
+
+func (s *Store) lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	unlock, err = s.locks.Lock(ctx, path)
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil:
+		return nil, &Error{Op: "lock", Path: path, Err: ctx.Err(), Advice: "another holds the lock; if this lasts, look for a process that hangs or is suspended"}
+	case errors.Is(err, filelock.ErrNotRegular):
+		err = errtext.Errorf(ErrUnsafe, "not a regular file")
+		return nil, &Error{Op: "lock", Path: path, Err: err, Advice: "remove it"}
+	}
+	return nil, &Error{Op: "lock", Path: path, Err: err}
+}
+
+// read returns the record of key. An error other than [auth.ErrNotFound] is an
+// *Error.
+func (s *Store) read(key auth.Key) (*auth.Record, error) {
+	path := s.path(key, ".json")
+	data, err := readPrivate(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, auth.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	whose, r, err := auth.DecodeRecord(data)
+	switch {
+	case err == nil && r.Generation == 0: // never saved, says a record that was
+		err = auth.ErrCorruptRecord
+	case err == nil && whose != key:
+		err = errtext.Errorf(ErrUnsafe, "it holds the record of another resource, issuer, client or subject")
+		return nil, &Error{Op: "read", Path: path, Err: err, Advice: "remove it"}
+	}
+	if err != nil {
+		return nil, &Error{Op: "read", Path: path, Err: err}
+	}
+	return r, nil
+}
+
+// current is read for a caller with the swap lock, who alone may move a
+// corrupt file aside.
+func (s *Store) current(key auth.Key) (*auth.Record, error) {
+	r, err := s.read(key)
+	var e *Error
+	if errors.Is(err, auth.ErrCorruptRecord) && errors.As(err, &e) {
+		aside := e.Path + ".corrupt-" + time.Now().UTC().Format("20060102T150405.000000000Z")
+		if moveErr := rename(e.Path, aside); moveErr != nil {
+			e.Advice = "move it away; it could not be moved to " + aside + ": " + errtext.Describe(moveErr)
+		} else {
+			e.Advice = "moved to " + aside
+		}
+	}
+	return r, err
+}

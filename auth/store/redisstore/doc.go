@@ -1,0 +1,47 @@
+// Package redisstore keeps tokens in Redis or Valkey, for programs that run as
+// several processes or on several machines and share one login:
+//
+//	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+//	store := redisstore.New(client)
+//	defer store.Close()
+//	manager, err := auth.NewManager(auth.Config{Resource: "https://mcp.example/mcp", Store: store})
+//
+// Any redis.UniversalClient of go-redis will do: a single server, Sentinel, a
+// cluster. The client stays the caller's to close. Redis 5 or later is needed.
+//
+// # What is stored
+//
+// Each credential has two keys, which share a hash tag and so a cluster slot:
+//
+//	mcptokens:{ID}:rec    hash: the record as [auth.EncodeRecord] writes it, or
+//	                      sealed ([WithSeal]), and its generation
+//	mcptokens:{ID}:lock   the lease of who refreshes at present
+//
+// ID is [auth.Key.ID]. A record that nobody has saved for 90 days ([WithTTL])
+// goes away. What is left of a deleted record, its generation, does so too. A
+// user of the server's ACL needs ~mcptokens:*, &mcptokens:* and the commands
+// EVAL, EVALSHA, SUBSCRIBE, PUBLISH, HMGET, HGET, HSET, HDEL, HINCRBY, GET, SET,
+// DEL, PEXPIRE, PTTL and PING.
+//
+// # What holds when things go wrong
+//
+// The generation decides about each save, by a script: nothing that somebody
+// else wrote is overwritten unseen. A request that go-redis sends again, since
+// its answer was lost, is recognised and not taken for a conflict.
+//
+// The lock is a lease of 60 s ([WithLease]), longer than a token request, and
+// renewed while it is held. It ends by itself when its holder dies. A holder
+// that lost it, because it was suspended for longer or Redis could not be
+// reached, can still save the token that it got if nobody has written since it
+// took the lease. If somebody has, its saves and deletions fail with
+// [auth.ErrConflict], even when it has read the newer record meanwhile, until
+// it takes the lock anew.
+//
+// Redis answers before its data is on disk or with a replica. A token that was
+// saved just before a crash or a failover may be lost with it: use
+// appendonly yes, and min-replicas-to-write if there are replicas.
+//
+// Other processes hear of a change at once through the channel
+// mcptokens:hints. Nothing depends on it: a waiter for a lock tries again by
+// itself, and a record is always read from the primary before it is used.
+package redisstore

@@ -1,0 +1,399 @@
+//go:build realservers
+
+package redisstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store/redisstore"
+	"github.com/mcptokens/mcptokens/auth/store/storetest"
+	"github.com/mcptokens/mcptokens/internal/realservers"
+)
+
+// server is a redis-server that the test runs.
+type server struct {
+	addr  string
+	args  []string
+	cmd   *exec.Cmd
+	admin *redis.Client
+}
+
+// startServer runs one whose data is on disk whenever it has answered.
+func startServer(t *testing.T, more ...string) *server {
+	t.Helper()
+	port := realservers.FreePort(t)
+	s := &server{addr: net.JoinHostPort("127.0.0.1", port)}
+	s.args = append([]string{
+		"--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--daemonize", "no",
+		"--save", "", "--appendonly", "yes", "--appendfsync", "always",
+	}, more...)
+	s.admin = redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1, DialerRetries: 1})
+	s.start(t)
+	t.Cleanup(func() {
+		_ = s.admin.Close()
+		s.stop()
+	})
+	return s
+}
+
+func (s *server) start(t *testing.T) {
+	t.Helper()
+	var log bytes.Buffer
+	s.cmd = exec.Command("redis-server", s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = &log, &log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatalf("%v; install the Debian package redis-server", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); s.admin.Ping(t.Context()).Err() != nil; {
+		if time.Now().After(deadline) {
+			s.stop()
+			t.Fatalf("redis-server does not answer:\n%s", &log)
+		}
+	}
+}
+
+// stop ends it without a word, as a power failure does.
+func (s *server) stop() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+func (s *server) do(t *testing.T, args ...any) string {
+	t.Helper()
+	answer, err := s.admin.Do(t.Context(), args...).Result()
+	if err != nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+	return fmt.Sprint(answer)
+}
+
+func (s *server) options() *redis.Options { return &redis.Options{Addr: s.addr} }
+
+func TestRealContract(t *testing.T) {
+	s := startServer(t)
+	storetest.Suite{
+		Open: func(t *testing.T) auth.Store {
+			s.do(t, "FLUSHALL")
+			return newStore(t, s.options(), sealed(t, sealKey))
+		},
+		Reopen: func(t *testing.T, _ auth.Store) auth.Store { return newStore(t, s.options(), sealed(t, sealKey)) },
+	}.Run(t)
+}
+
+// Three servers share the slots, so keys that do not belong together are refused.
+func TestRealContractCluster(t *testing.T) {
+	var nodes []*server
+	var addrs []string
+	for i := range 3 {
+		n := startServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes-"+strconv.Itoa(i)+".conf")
+		n.do(t, "CLUSTER", "ADDSLOTSRANGE", i*16384/3, (i+1)*16384/3-1)
+		n.do(t, "CLUSTER", "SET-CONFIG-EPOCH", i+1)
+		nodes, addrs = append(nodes, n), append(addrs, n.addr)
+	}
+	for _, n := range nodes[1:] {
+		_, port, _ := net.SplitHostPort(n.addr)
+		nodes[0].do(t, "CLUSTER", "MEET", "127.0.0.1", port)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for _, n := range nodes {
+		for !strings.Contains(n.do(t, "CLUSTER", "INFO"), "cluster_state:ok") || strings.Count(n.do(t, "CLUSTER", "NODES"), "connected") != len(nodes) {
+			if time.Now().After(deadline) {
+				t.Fatal("the cluster does not come up:\n" + n.do(t, "CLUSTER", "NODES"))
+			}
+		}
+	}
+	open := func(t *testing.T) auth.Store {
+		client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: addrs, IsClusterMode: true})
+		s := redisstore.New(client)
+		t.Cleanup(func() { _ = s.Close(); _ = client.Close() })
+		return s
+	}
+	storetest.Suite{
+		Open: func(t *testing.T) auth.Store {
+			for _, n := range nodes {
+				n.do(t, "FLUSHALL")
+			}
+			return open(t)
+		},
+		Reopen: func(t *testing.T, _ auth.Store) auth.Store { return open(t) },
+	}.Run(t)
+}
+
+// A user with the permissions that the package's comment names can do all, and
+// one who must not publish all but give hints.
+func TestRealPermissions(t *testing.T) {
+	s := startServer(t)
+	comment, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(comment), "and the commands\n")
+	list, _, _ = strings.Cut(list, ".")
+	rules := []any{"ACL", "SETUSER", "mcp", "on", ">pw", "~mcptokens:*", "&mcptokens:*"}
+	for name := range strings.FieldsFuncSeq(strings.ReplaceAll(list, " and ", " "), func(r rune) bool { return r < 'A' || r > 'Z' }) {
+		rules = append(rules, "+"+name)
+	}
+	s.do(t, rules...)
+	s.do(t, "ACL", "SETUSER", "mute", "on", ">pw", "~mcptokens:*", "resetchannels", "+@all")
+	for _, user := range []string{"mcp", "mute"} {
+		t.Run(user, func(t *testing.T) {
+			s.do(t, "FLUSHALL")
+			o := s.options()
+			o.Username, o.Password = user, "pw"
+			store, other := newStore(t, o), newStore(t, o)
+			changed, calls := heard()
+			defer other.Watch(key, changed)()
+			var g uint64
+			for range 3 {
+				unlock := mustLock(t, store)
+				g = mustSave(t, store, record(g, "first"))
+				waiting := make(chan error, 1)
+				go func() {
+					unlock, err := other.Lock(t.Context(), key)
+					if err == nil {
+						unlock()
+					}
+					waiting <- err
+				}()
+				unlock()
+				if err := <-waiting; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if user == "mcp" {
+				for heard := false; !heard; {
+					g = mustSave(t, store, record(g, "again"))
+					select {
+					case <-calls:
+						heard = true
+					case <-time.After(20 * time.Millisecond): // not subscribed yet
+					}
+				}
+			}
+			if err := store.Delete(t.Context(), key, g); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if log := s.do(t, "ACL", "LOG"); strings.Contains(log, "username mcp") || strings.Contains(log, "username:mcp") {
+		t.Errorf("refused: %s", log)
+	}
+}
+
+// A server that takes no writes is found out by locking, before a refresh token
+// is spent.
+func TestRealNoWrites(t *testing.T) {
+	for name, tc := range map[string]struct {
+		set  []any
+		want string
+	}{
+		"memory full": {[]any{"CONFIG", "SET", "maxmemory", "1"}, "OOM"},
+		"replica":     {[]any{"REPLICAOF", "127.0.0.1", "1"}, "READONLY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, "--replica-serve-stale-data", "yes")
+			o := s.options()
+			o.MaxRetries = -1
+			store := newStore(t, o)
+			mustSave(t, store, record(0, "first"))
+			s.do(t, tc.set...)
+			unlock, err := store.Lock(t.Context(), key)
+			if err == nil {
+				unlock()
+			}
+			if err == nil || !strings.HasSuffix(err.Error(), "Redis answered with "+tc.want) {
+				t.Errorf("Lock: %v, want %s", err, tc.want)
+			}
+			mustLoad(t, store, "first")
+		})
+	}
+}
+
+// The server dies while the lock is held, and comes back with its data: the
+// holder goes on, and the others wait for it.
+func TestRealRestart(t *testing.T) {
+	s := startServer(t)
+	a, b := newStore(t, s.options()), newStore(t, s.options())
+	g := mustSave(t, a, record(0, "first"))
+	unlock := mustLock(t, a)
+	changed, calls := heard()
+	defer b.Watch(key, changed)()
+	s.stop()
+	if _, err := b.Load(t.Context(), key); err == nil {
+		t.Fatal("the server is still there")
+	}
+	s.start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if unlock, err := b.Lock(ctx, key); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Lock while it is held: %v", err)
+		unlock()
+	}
+	g = mustSave(t, a, record(g, "second"))
+	unlock()
+	defer mustLock(t, b)()
+	mustLoad(t, b, "second")
+	for deadline := time.After(20 * time.Second); ; {
+		g = mustSave(t, b, record(g, "third"))
+		select {
+		case <-calls:
+			return
+		case <-time.After(100 * time.Millisecond): // not subscribed again yet
+		case <-deadline:
+			t.Fatal("nothing is heard after the restart")
+		}
+	}
+}
+
+// Redis does not answer until after the lease. The lock goes on to who waits
+// for it, once, and nothing that was saved is lost.
+func TestRealSlow(t *testing.T) {
+	const lease = time.Second
+	s := startServer(t)
+	o := s.options()
+	o.ReadTimeout, o.MaxRetries = 300*time.Millisecond, 1
+	a, b := newStore(t, o, redisstore.WithLease(lease)), newStore(t, o, redisstore.WithLease(lease))
+	g := mustSave(t, a, record(0, "first"))
+	unlock := mustLock(t, a)
+	s.do(t, "CLIENT", "PAUSE", (3 * lease).Milliseconds(), "ALL")
+	if _, err := a.Save(t.Context(), key, record(g, "slow")); err == nil {
+		t.Error("Save while the server was paused succeeded")
+	}
+	unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		unlock, err := b.Lock(ctx, key)
+		if err == nil {
+			defer unlock()
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	// The save may have been done, late; the generation tells.
+	r, err := b.Load(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if (r.Generation == g) != (r.Token.AccessToken == "first") {
+		t.Errorf("generation %d, was %d, has %q", r.Generation, g, r.Token.AccessToken)
+	}
+	mustSave(t, b, record(r.Generation, "second"))
+	mustLoad(t, a, "second")
+}
+
+// Eight processes count in one record while connections are cut and scripts
+// forgotten. Nobody is in the lock with somebody else, no count is lost, and
+// none counts twice.
+func TestRealDisturbed(t *testing.T) {
+	const processes, rounds = 8, 20
+	s := startServer(t)
+	stop := make(chan struct{})
+	var disturber, workers sync.WaitGroup
+	disturber.Go(func() {
+		tick := time.NewTicker(3 * time.Millisecond)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			if i%2 == 0 {
+				s.admin.Do(t.Context(), "SCRIPT", "FLUSH")
+			} else {
+				s.admin.Do(t.Context(), "CLIENT", "KILL", "SKIPME", "yes")
+			}
+		}
+	})
+	inside := make(chan struct{}, 1)
+	var cuts sync.Map
+	for p := range processes {
+		store := newStore(t, s.options())
+		workers.Go(func() {
+			for done := 0; done < rounds; {
+				unlock, err := store.Lock(t.Context(), key)
+				if err != nil {
+					cuts.Store(err.Error(), true)
+					continue
+				}
+				select {
+				case inside <- struct{}{}:
+				default:
+					t.Errorf("process %d came in while another was there", p)
+					unlock()
+					return
+				}
+				if count(t, store, &cuts) {
+					done++
+				}
+				<-inside
+				unlock()
+			}
+		})
+	}
+	workers.Wait()
+	close(stop)
+	disturber.Wait()
+	r, err := newStore(t, s.options()).Load(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strconv.Itoa(processes * rounds); r.Token.AccessToken != want {
+		t.Errorf("counted %s, want %s", r.Token.AccessToken, want)
+	}
+	cuts.Range(func(text, _ any) bool { t.Log(text); return true })
+}
+
+// count adds one under the lock. When it does not hear whether a save was done
+// it looks, as a manager does.
+func count(t *testing.T, s *redisstore.Store, cuts *sync.Map) bool {
+	n, g := 0, uint64(0)
+	for {
+		r, err := s.Load(t.Context(), key)
+		if errors.Is(err, auth.ErrNotFound) {
+			break
+		}
+		if err == nil {
+			n, _ = strconv.Atoi(r.Token.AccessToken)
+			g = r.Generation
+			break
+		}
+		cuts.Store(err.Error(), true)
+	}
+	want := strconv.Itoa(n + 1)
+	for {
+		_, err := s.Save(t.Context(), key, record(g, want))
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, auth.ErrConflict): // it was done the time before
+			r, err := s.Load(t.Context(), key)
+			if err == nil && r.Token.AccessToken == want {
+				return true
+			}
+			if err == nil {
+				t.Errorf("the record changed under the lock, to %s", r.Token.AccessToken)
+				return false
+			}
+		default:
+			cuts.Store(err.Error(), true)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/mcptokens/mcptokens/auth"
+)
+
+// The checks of the lock: one at a time, and nobody waits for ever.
+
+// kept checks that the lock of key cannot be had in either view while
+// somebody else has it.
+func (e *env) kept(key auth.Key) error {
+	return e.views(func(name string, s auth.Store) error {
+		ctx, cancel := context.WithTimeout(e.ctx, never)
+		defer cancel()
+		unlock, err := e.lock(ctx, s, key)
+		if err == nil {
+			unlock()
+			return fmt.Errorf("%s gave the lock to a second caller while the first had it", name)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("lock in %s, of a context that timed out: %w; want the context's error", name, err)
+		}
+		return nil
+	})
+}
+
+// free checks that the lock of key can be had in both views.
+func (e *env) free(key auth.Key) error {
+	return e.views(func(name string, s auth.Store) error {
+		unlock, err := e.lock(e.ctx, s, key)
+		if err != nil {
+			return fmt.Errorf("lock in %s, which nobody has: %w", name, err)
+		}
+		unlock()
+		return nil
+	})
+}
+
+// locked runs f while the lock of key is held in the first view.
+func (e *env) locked(key auth.Key, f func() error) error {
+	unlock, err := e.lock(e.ctx, e.one, key)
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	defer unlock()
+	return f()
+}
+
+func lockExcludes(e *env) error {
+	if err := e.locked(key, func() error { return e.kept(key) }); err != nil {
+		return err
+	}
+	var inside, entered atomic.Int32
+	err := e.compete(func(i int, s auth.Store) error {
+		if i%8 > 1 {
+			return nil // 16 of them will do: each waits for those before
+		}
+		for range 3 {
+			unlock, err := e.lock(e.ctx, s, key)
+			if err != nil {
+				return fmt.Errorf("lock: %w", err)
+			}
+			n := inside.Add(1)
+			for range 10 {
+				runtime.Gosched() // others may come in now, if they can
+			}
+			entered.Add(1)
+			inside.Add(-1)
+			unlock()
+			if n != 1 {
+				return fmt.Errorf("%d goroutines had the lock at once", n)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if n := entered.Load(); n != goroutines/8*2*3 {
+		return fmt.Errorf("%d of %d locks were granted", n, goroutines/8*2*3)
+	}
+	return e.free(key)
+}
+
+func lockContext(e *env) error {
+	err := e.locked(key, func() error {
+		if err := e.kept(key); err != nil { // by deadline
+			return err
+		}
+		return e.views(func(name string, s auth.Store) error {
+			ctx, cancel := context.WithCancel(e.ctx)
+			waiting := make(chan error, 1)
+			go func() {
+				unlock, err := e.lock(ctx, s, key)
+				if err == nil {
+					unlock()
+				}
+				waiting <- err
+			}()
+			runtime.Gosched() // it may wait by now, or not yet: both have to work
+			cancel()
+			if err := <-waiting; !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("lock in %s, of a context that was canceled: %w; want the context's error", name, orNone(err))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for range 100 { // who gave up must not come into the lock later
+		if err := e.free(key); err != nil {
+			return fmt.Errorf("after others gave up waiting: %w", err)
+		}
+		runtime.Gosched()
+	}
+	return nil
+}
+
+func unlockNext(e *env) error {
+	unlock, err := e.lock(e.ctx, e.one, key)
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	const waiters = 8
+	entered := make(chan error, waiters)
+	for i := range waiters {
+		s := e.one
+		if i%2 != 0 {
+			s = e.two
+		}
+		go func() {
+			unlock, err := e.lock(e.ctx, s, key)
+			if err == nil {
+				unlock()
+			}
+			entered <- err
+		}()
+	}
+	if err := e.kept(key); err != nil { // by now they wait
+		unlock()
+		return err
+	}
+	select {
+	case err := <-entered:
+		unlock()
+		return fmt.Errorf("a waiter came in before the lock was let go (error: %w)", orNone(err))
+	default:
+	}
+	unlock()
+	for range waiters {
+		if err := <-entered; err != nil {
+			return fmt.Errorf("lock after the one before let go: %w", err)
+		}
+	}
+	return e.free(key)
+}
+
+func locksApart(e *env) error {
+	return e.locked(key, func() error {
+		for _, other := range []auth.Key{
+			{Resource: key.Resource, Issuer: key.Issuer, ClientID: key.ClientID, Subject: "another"},
+			{Resource: key.Resource + "/", Issuer: key.Issuer, ClientID: key.ClientID, Subject: key.Subject},
+			{Issuer: key.Issuer},
+		} {
+			if err := e.free(other); err != nil {
+				return fmt.Errorf("while another key is locked: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+func lockChangesNothing(e *env) error {
+	err := e.locked(key, func() error { return e.missing(key) })
+	if err == nil {
+		err = e.missing(key)
+	}
+	if err != nil {
+		return fmt.Errorf("after Lock: %w", err)
+	}
+	g, err := e.create(e.one, key, "first")
+	if err != nil {
+		return err
+	}
+	if err := e.locked(key, func() error { return e.holds(key, g, "first") }); err != nil {
+		return fmt.Errorf("after Lock: %w", err)
+	}
+	return e.holds(key, g, "first")
+}
+
+func saveWithoutLock(e *env) error {
+	return e.locked(key, func() error {
+		// The second view does not have the lock; with one view only, nobody
+		// can tell, and the save has to work all the same.
+		g, err := e.create(e.two, key, "first")
+		if err != nil {
+			return fmt.Errorf("while another view has the lock: %w", err)
+		}
+		next, err := e.two.Save(e.ctx, key, with(g, "second"))
+		if err != nil {
+			return fmt.Errorf("while another view has the lock: Save: %w", err)
+		}
+		if err := e.holds(key, next, "second"); err != nil {
+			return fmt.Errorf("while another view has the lock: %w", err)
+		}
+		if err := e.conflicts(g); err != nil { // the lock is no licence either
+			return err
+		}
+		if err := e.two.Delete(e.ctx, key, next); err != nil {
+			return fmt.Errorf("while another view has the lock: Delete: %w", err)
+		}
+		return e.missing(key)
+	})
+}
