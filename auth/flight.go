@@ -107,6 +107,14 @@ func (m *Manager) leave(f *flight) {
 	})
 }
 
+// givenUp reports whether f was canceled for want of waiters, and not because
+// the manager closed.
+func (m *Manager) givenUp(f *flight) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return f.gaveUp && !m.st.closed
+}
+
 func isDone(f *flight) bool {
 	select {
 	case <-f.done:

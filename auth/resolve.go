@@ -65,8 +65,8 @@ func (m *Manager) resolveToken(ctx context.Context, rejected *Token, c Challenge
 		case err == nil && !tok.same(rejected):
 			return tok, nil
 		case err == nil: // a flight that was ending as the rejection came in
-		case renewing && m.renewalEnded(err): // what is left is the grant
-		case f.gaveUp && ctx.Err() == nil && !m.isClosed(): // it ended as we came
+		case renewing && (m.renewalEnded(err) || m.hasOther(rejected)): // what is left is the grant, or somebody has used it
+		case ctx.Err() == nil && m.givenUp(f): // it ended as we came
 		default:
 			return nil, err
 		}
@@ -103,6 +103,13 @@ func (m *Manager) renewalEnded(err error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !m.st.closed && !m.st.canRenew(m.cfg.Grant) && m.ended(err)
+}
+
+// hasOther reports whether a token other than rejected is in use.
+func (m *Manager) hasOther(rejected *Token) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.st.usable(wallNow()) && !m.st.rec.Token.same(rejected)
 }
 
 // rejections remembers how a server treats tokens that are new.

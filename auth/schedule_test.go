@@ -217,6 +217,7 @@ func TestTokenFromTheStoreIsScheduled(t *testing.T) {
 		}
 		time.Sleep(40 * time.Second) // into the window of 30 s
 
+		cfg.NoIdleRefresh = true // the timer would be due at once, and be faster at times
 		m := k.manager(cfg)
 		if got := mustToken(t, m); got.AccessToken != tok.AccessToken {
 			t.Errorf("got %v, want the stored token", got)

@@ -232,7 +232,7 @@ func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, tri
 			path = by
 			return got, nil
 		case err == nil: // the refresh did not widen
-		case f.gaveUp && ctx.Err() == nil && !m.isClosed(): // it ended as we came
+		case ctx.Err() == nil && m.givenUp(f): // it ended as we came
 		case by == "refresh" && ctx.Err() == nil && !f.byGrant && !retryable(err) && !m.isClosed():
 			// The refresh token cannot help; the grant, not asked yet, may.
 		default:

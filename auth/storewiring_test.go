@@ -278,11 +278,11 @@ func TestRefreshWithoutStore(t *testing.T) {
 					first.Store = s
 					_, old := k.started(first)
 					cfg := first
-					broken := &switching{Store: s}
+					broken := &switching{now: s}
 					cfg.Store, cfg.RefreshWithoutStore = broken, without
 					m := k.manager(cfg)
 					mustToken(t, m)
-					broken.Store = tc.store(s)
+					broken.to(tc.store(s))
 
 					expire(old)
 					tok, err := m.Token(t.Context())
@@ -299,7 +299,7 @@ func TestRefreshWithoutStore(t *testing.T) {
 					k.wantRefreshes(1)
 					s.fail(nil, nil, nil)
 					s.failProbe(nil)
-					broken.Store = s
+					broken.to(s)
 					time.Sleep(2 * time.Minute)
 					if got := k.stored(s); got.Token.RefreshToken != tok.RefreshToken || m.Info().Unsaved {
 						t.Errorf("stored %v once the store was back, want %v", got, tok)
@@ -318,14 +318,42 @@ func (silent) Lock(ctx context.Context, _ auth.Key) (func(), error) {
 	return nil, ctx.Err()
 }
 
-// switching is a store that is replaced while nobody uses it.
-type switching struct{ auth.Store }
+// switching is a store that can be replaced by another.
+type switching struct {
+	mu  sync.Mutex
+	now auth.Store
+}
+
+func (s *switching) to(next auth.Store) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = next
+}
+
+func (s *switching) current() auth.Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func (s *switching) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
+	return s.current().Load(ctx, key)
+}
+
+func (s *switching) Save(ctx context.Context, key auth.Key, r *auth.Record) (uint64, error) {
+	return s.current().Save(ctx, key, r)
+}
+
+func (s *switching) Delete(ctx context.Context, key auth.Key, generation uint64) error {
+	return s.current().Delete(ctx, key, generation)
+}
+
+func (s *switching) Lock(ctx context.Context, key auth.Key) (func(), error) {
+	return s.current().Lock(ctx, key)
+}
 
 func (s *switching) Probe(ctx context.Context, key auth.Key) error {
-	if p, ok := s.Store.(auth.Prober); ok {
-		return p.Probe(ctx, key)
-	}
-	return nil
+	return s.current().(auth.Prober).Probe(ctx, key)
 }
 
 // A request that was given little time, because the lock took long, would
