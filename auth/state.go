@@ -58,14 +58,14 @@ type state struct {
 	// wake is closed by Close, for the sleepers of Manager.sleep; nil while
 	// there are none.
 	wake     chan struct{}
-	sleepers int
+	sleepers int32
+
+	saveFailures            int32 // in a row
+	refreshTimer, saveTimer *ownedTimer
 
 	binding    *binding // see Manager.proofKey
 	stepUps    map[string]*stepUp
 	rejections *rejections // nil: none yet
-
-	refreshTimer, saveTimer *ownedTimer
-	saveFailures            int
 }
 
 // usable reports whether the token in use may be presented at now.

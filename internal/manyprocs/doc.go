@@ -1,0 +1,11 @@
+// Package manyprocs holds the tests that take more than one process: the test
+// binary starts itself again as workers, which share one credential in a store
+// while the test runs the authorization server, and kills some of them.
+//
+//	go test ./internal/manyprocs                              // a few seconds
+//	go test -tags realservers -run Real ./internal/manyprocs  // some minutes, with a real Redis
+//
+// The server of auth/authtest rotates refresh tokens and revokes everything when
+// a spent one comes back, so it notices every pair of processes that refreshed
+// at once.
+package manyprocs

@@ -1,0 +1,259 @@
+package manyprocs
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtest"
+)
+
+// patience is how long a worker may take to be ready: to start, to wait for the
+// lock of one that was killed, and to find a token after a login elsewhere.
+const patience = 20 * time.Second
+
+// fleet is the authorization server, and the workers that share one of its
+// tokens.
+type fleet struct {
+	t    *testing.T
+	srv  *authtest.Server
+	res  *authtest.Resource
+	job  job
+	own  *auth.Manager // the test's own on the same store
+	view auth.Store
+
+	mu     sync.Mutex
+	crew   map[string]*process
+	count  int
+	lost   int // families that had to be replaced
+	errors []string
+}
+
+// process is a worker.
+type process struct {
+	name  string
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	ready chan struct{} // closed when it first was
+	ended chan struct{}
+
+	// To be read once ended is closed.
+	killed bool
+	report *report
+}
+
+// newFleet starts the server and puts a token in the store.
+func newFleet(t *testing.T, at storeAt, eager bool, cfg authtest.Config) *fleet {
+	t.Helper()
+	srv := authtest.NewServerConfig(t, cfg)
+	srv.AddClient(clientID, "", "http://127.0.0.1:33418/callback")
+	f := &fleet{t: t, srv: srv, crew: make(map[string]*process)}
+	f.res = srv.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{}}`)
+	}), authtest.Protection{})
+	f.job = job{
+		Store: at, Resource: f.res.URL, Goroutines: 4, Eager: eager,
+		Server: auth.Server{
+			Issuer: srv.Issuer, TokenEndpoint: srv.Endpoint(authtest.TokenEndpoint), AuthorizationEndpoint: srv.Endpoint(authtest.AuthorizeEndpoint),
+		},
+	}
+	view, closeStore, err := at.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.view = view
+	own := f.job.config(view)
+	own.NoIdleRefresh, own.HTTPClient = true, srv.Client()
+	if f.own, err = auth.NewManager(own); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		f.stop()
+		_ = f.own.Close()
+		closeStore()
+	})
+	f.login()
+	return f
+}
+
+// login puts a new token in the store.
+func (f *fleet) login() {
+	p := f.srv.IssueToken([]string{"mcp:read"}, f.res.URL)
+	tok := &auth.Token{AccessToken: p.AccessToken, RefreshToken: p.RefreshToken, Expiry: p.Expiry, Scopes: p.Scopes}
+	if err := f.own.SetToken(f.t.Context(), tok); err != nil {
+		f.t.Errorf("SetToken: %v", err)
+	}
+}
+
+// key is where the workers keep their token.
+func (f *fleet) key() auth.Key {
+	return auth.Key{Resource: f.res.URL, Issuer: f.srv.Issuer, ClientID: clientID}
+}
+
+// start starts a worker.
+func (f *fleet) start() *process {
+	f.t.Helper()
+	f.mu.Lock()
+	f.count++
+	j := f.job
+	j.Worker = fmt.Sprintf("worker %d", f.count)
+	f.mu.Unlock()
+	raw, err := json.Marshal(j)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	p := &process{name: j.Worker, cmd: exec.Command(self), ready: make(chan struct{}), ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), jobVariable+"="+string(raw))
+	p.cmd.Stderr = os.Stderr
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	f.mu.Lock()
+	f.crew[p.name] = p
+	f.mu.Unlock()
+	go func() {
+		defer close(p.ended)
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			f.hear(p, lines.Text())
+		}
+		_ = p.cmd.Wait() // killed, most of them
+	}()
+	return p
+}
+
+// hear takes a line of a worker's.
+func (f *fleet) hear(p *process, line string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	what, more, _ := strings.Cut(line, " ")
+	switch what {
+	case sayReady:
+		select {
+		case <-p.ready:
+		default:
+			close(p.ready)
+		}
+	case sayDead:
+		f.replace()
+	case sayReport:
+		p.report = new(report)
+		if err := json.Unmarshal([]byte(more), p.report); err != nil {
+			f.errors = append(f.errors, p.name+": "+err.Error())
+		}
+	default:
+		f.errors = append(f.errors, p.name+": "+line)
+	}
+}
+
+// replace logs in for all when the first worker says that the token is dead.
+// The caller holds f.mu.
+func (f *fleet) replace() {
+	rec, err := f.view.Load(f.t.Context(), f.key())
+	if err != nil {
+		f.errors = append(f.errors, "load: "+err.Error())
+		return
+	}
+	if rec.Token != nil && rec.Token.RefreshToken != "" {
+		return // it is replaced already
+	}
+	f.lost++
+	f.login()
+}
+
+// await waits until a worker is ready.
+func (f *fleet) await(p *process) {
+	f.t.Helper()
+	select {
+	case <-p.ready:
+	case <-p.ended:
+		f.t.Fatalf("%s ended before it was ready: %q", p.name, f.complaints())
+	case <-time.After(patience):
+		f.t.Fatalf("%s is not ready after %v: %q", p.name, patience, f.complaints())
+	}
+}
+
+func (f *fleet) complaints() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.errors)
+}
+
+// kill ends a worker as a crash does.
+func (f *fleet) kill(p *process) {
+	f.mu.Lock()
+	delete(f.crew, p.name)
+	f.mu.Unlock()
+	p.killed = true
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// stop ends the workers in good order and returns their reports.
+func (f *fleet) stop() (reports []report) {
+	f.mu.Lock()
+	crew := f.crew
+	f.crew = make(map[string]*process)
+	f.mu.Unlock()
+	for _, p := range crew {
+		_ = p.stdin.Close()
+	}
+	for _, p := range crew {
+		select {
+		case <-p.ended:
+		case <-time.After(patience):
+			f.t.Errorf("%s does not end", p.name)
+			_ = p.cmd.Process.Kill()
+			<-p.ended
+		}
+		if p.report == nil {
+			f.t.Errorf("%s ended without a report", p.name)
+			continue
+		}
+		reports = append(reports, *p.report)
+	}
+	return reports
+}
+
+// check looks at what is left: a token that works, no damaged file, no
+// complaint.
+func (f *fleet) check() {
+	f.t.Helper()
+	for _, e := range f.complaints() {
+		f.t.Error(e)
+	}
+	if tok, err := f.own.Refresh(f.t.Context()); err != nil || tok.RefreshToken == "" {
+		f.t.Errorf("the token that is left: %v, %v", tok, err)
+	}
+	if dir := f.job.Store.Dir; dir != "" {
+		damaged, err := filepath.Glob(filepath.Join(dir, "*corrupt*"))
+		if err != nil || len(damaged) > 0 {
+			f.t.Errorf("damaged files: %q, %v", damaged, err)
+		}
+	}
+	if n := f.srv.Counts().Authorize; n > 0 {
+		f.t.Errorf("%d logins by the workers", n)
+	}
+}
