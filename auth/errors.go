@@ -30,6 +30,7 @@ type ConfigError struct {
 	Field, Problem string
 }
 
+// Error implements error; the text holds no secret.
 func (e *ConfigError) Error() string { return "auth: " + e.Field + ": " + e.Problem }
 
 // TokenError is a failed request to a token endpoint: either the
@@ -59,6 +60,7 @@ type TokenError struct {
 	class retryClass
 }
 
+// Error implements error; the text holds no secret.
 func (e *TokenError) Error() string {
 	var b strings.Builder
 	b.WriteString("auth: token request")
@@ -88,6 +90,7 @@ func (e *TokenError) Error() string {
 	return b.String()
 }
 
+// Unwrap returns the cause, for errors.Is and errors.As.
 func (e *TokenError) Unwrap() error { return e.Err }
 
 // Retryable reports whether the same request can succeed later: false for the
@@ -109,6 +112,7 @@ type AuthorizationError struct {
 	Err error `json:"-"`
 }
 
+// Error implements error; the text holds no secret.
 func (e *AuthorizationError) Error() string {
 	s := "auth: authorization"
 	if e.Issuer != "" {
@@ -123,6 +127,7 @@ func (e *AuthorizationError) Error() string {
 	return s + " failed"
 }
 
+// Unwrap returns the cause, for errors.Is and errors.As.
 func (e *AuthorizationError) Unwrap() error { return e.Err }
 
 // Reasons to discard an authorization response, found in
@@ -150,6 +155,7 @@ type ReauthorizationRequiredError struct {
 	Err error `json:"-"`
 }
 
+// Error implements error; the text holds no secret.
 func (e *ReauthorizationRequiredError) Error() string {
 	s := "auth: authorization required for " + e.Resource
 	if len(e.Scopes) > 0 {
@@ -162,6 +168,7 @@ func (e *ReauthorizationRequiredError) Error() string {
 	return s
 }
 
+// Unwrap returns the cause, for errors.Is and errors.As.
 func (e *ReauthorizationRequiredError) Unwrap() error { return e.Err }
 
 // InsufficientScopeError says that the server goes on asking for scopes after
@@ -180,6 +187,7 @@ type InsufficientScopeError struct {
 	Err error `json:"-"`
 }
 
+// Error implements error; the text holds no secret.
 func (e *InsufficientScopeError) Error() string {
 	s := "auth: insufficient scope at " + e.Resource
 	if len(e.Required) > 0 {
@@ -196,6 +204,7 @@ func (e *InsufficientScopeError) Error() string {
 	return s
 }
 
+// Unwrap returns the cause, for errors.Is and errors.As.
 func (e *InsufficientScopeError) Unwrap() error { return e.Err }
 
 // RejectedError says that the server keeps rejecting tokens that are fresh
@@ -208,6 +217,7 @@ type RejectedError struct {
 	RetryAt    time.Time
 }
 
+// Error implements error; the text holds no secret.
 func (e *RejectedError) Error() string {
 	return fmt.Sprintf("auth: %s rejected %d fresh tokens in a row; next attempt at %s",
 		e.Resource, e.Rejections, e.RetryAt.UTC().Format(time.RFC3339))
@@ -221,7 +231,10 @@ type StoreError struct {
 	Err error `json:"-"`
 }
 
+// Error implements error; the text holds no secret.
 func (e *StoreError) Error() string { return "auth: store: " + e.Op + ": " + safeCause(e.Err) }
+
+// Unwrap returns the cause, for errors.Is and errors.As.
 func (e *StoreError) Unwrap() error { return e.Err }
 
 // IssuerError says that credentials belong to one authorization server and
@@ -232,6 +245,7 @@ type IssuerError struct {
 	Expected, Actual string
 }
 
+// Error implements error; the text holds no secret.
 func (e *IssuerError) Error() string {
 	return fmt.Sprintf("auth: Client is registered with %s, but the resource's authorization server is %s; register there and configure that client",
 		e.Expected, e.Actual)

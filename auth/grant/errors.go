@@ -28,6 +28,7 @@ type IDPError struct {
 	Err error `json:"-"`
 }
 
+// Error implements error; the text holds no secret.
 func (e *IDPError) Error() string {
 	s := "grant: identity provider " + e.IDP + ": "
 	if e.LoginRequired {
@@ -58,6 +59,7 @@ type AssertionError struct {
 	Err error `json:"-"`
 }
 
+// Error implements error; the text holds no secret.
 func (e *AssertionError) Error() string {
 	s := "grant: " + e.Field
 	if e.File != "" {

@@ -38,6 +38,7 @@ func Errorf(is error, format string, args ...any) error {
 	return &Error{text: is.Error() + ": " + fmt.Sprintf(format, args...), is: is}
 }
 
+// Error implements error; the text holds no secret.
 func (e *Error) Error() string { return e.text }
 
 // Unwrap returns the sentinel that the error was made from, if any.

@@ -37,6 +37,7 @@ type Error struct {
 	Err error
 }
 
+// Error implements error; the text holds no secret.
 func (e *Error) Error() string {
 	return "keyringstore: " + e.Op + " " + e.Name + ": " + strings.TrimPrefix(errtext.Describe(e.Err), "auth: ")
 }
@@ -70,6 +71,7 @@ type UnavailableError struct {
 	Err error
 }
 
+// Error implements error; the text holds no secret.
 func (e *UnavailableError) Error() string { return "keyringstore: " + advice(e.Reason, runtime.GOOS) }
 
 // Unwrap returns the cause.

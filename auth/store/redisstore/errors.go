@@ -38,6 +38,7 @@ type Error struct {
 	Err error
 }
 
+// Error implements error; the text holds no secret.
 func (e *Error) Error() string { return "redisstore: " + e.Op + " " + e.Key + ": " + describe(e.Err) }
 
 // Unwrap returns the cause.
