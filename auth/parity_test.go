@@ -120,6 +120,8 @@ func TestParityFiveConcurrentRefreshes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
 		m, _ := k.started(k.onDemand())
+		// In a bubble a second passes only when all five wait.
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.Delay(time.Second))
 		together(5, func(int) {
 			if _, err := m.Refresh(t.Context()); err != nil {
 				t.Errorf("Refresh: %v", err)
