@@ -119,7 +119,13 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 		srv, err := m.cfg.discovery.AuthorizationServer(ctx, rec.Issuer)
 		m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: rec.Issuer, Err: err})
 		if err == nil {
-			f := &found{server: srv, resource: orElse(rec.Resource, m.canonical)}
+			resource := rec.Resource
+			if resource == "" { // from SetRecord, which was not told
+				if resource, err = m.resourceName(ctx); err != nil {
+					return nil, err
+				}
+			}
+			f := &found{server: srv, resource: resource}
 			m.rememberServer(f)
 			return f, nil
 		}
@@ -135,6 +141,19 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 		return nil, m.moved(rec)
 	}
 	return f, nil
+}
+
+// resourceName is what the resource's metadata call it (RFC 9728 section 2):
+// the indicator that whoever else asked for tokens will have sent.
+func (m *Manager) resourceName(ctx context.Context) (string, error) {
+	prm, err := m.cfg.discovery.ProtectedResource(ctx, m.resource, "")
+	switch {
+	case errors.Is(err, discovery.ErrNotFound):
+		return m.canonical, nil
+	case err != nil:
+		return "", err
+	}
+	return orElse(prm.Resource, m.canonical), nil
 }
 
 func (m *Manager) rememberServer(f *found) {

@@ -49,7 +49,7 @@
 //	refresh_window, 300 s                   [Config.RefreshWindow], 5 minutes
 //	automatic refresh                       on demand and by timer; [Config.NoIdleRefresh]
 //	rotation                                yes, and stored before the access token is handed out
-//	set_token                               [Manager.SetToken]
+//	set_token                               [Manager.SetToken]; [Manager.SetRecord] when more is known of it
 //	get_token                               [Manager.Token], which refreshes rather than fail
 //	get_token_info                          [Manager.Info], without secrets
 //	refresh_now                             [Manager.Refresh]

@@ -277,43 +277,6 @@ func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
 	return tok, nil
 }
 
-// SetToken puts a token in use that was obtained elsewhere and stores it. One
-// that expires within [Config.RefreshWindow] is refreshed when first asked
-// for, and handed out meanwhile; one with only a RefreshToken is refreshed
-// before it is handed out. Errors: *[ConfigError] for a token without either,
-// *[StoreError] when it is in use but could not be stored, [ErrClosed].
-func (m *Manager) SetToken(ctx context.Context, t *Token) error {
-	if t == nil || (t.AccessToken == "" && t.RefreshToken == "") {
-		return &ConfigError{"Token", "has neither AccessToken nor RefreshToken; set one"}
-	}
-	if typ := canonicalTokenType(t.TokenType); typ != "Bearer" && typ != "DPoP" {
-		return &ConfigError{"Token.TokenType", "must be Bearer or DPoP; leave it empty for Bearer"}
-	} else if typ == "DPoP" && (m.cfg.DPoP == nil || t.binding == nil) {
-		return &ConfigError{"Token.TokenType", "is DPoP, which takes a manager with Config.DPoP and a token that another such manager handed out, with its key in it"}
-	}
-	if err := m.ensureLoaded(ctx); err != nil {
-		return err
-	}
-	done, err := m.enter()
-	if err != nil {
-		return err
-	}
-	defer done()
-	unlock, err := m.lockStore(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := m.reread(ctx); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	rec := *m.st.rec
-	m.mu.Unlock()
-	rec.Token, rec.Obtained = t.seal(), time.Time{}
-	return m.install(ctx, &rec)
-}
-
 // enter makes Close wait for an operation on the caller's goroutine.
 func (m *Manager) enter() (done func(), err error) {
 	m.mu.Lock()

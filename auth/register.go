@@ -87,13 +87,15 @@ func (m *Manager) configuredClient(srv *Server, rec *Record) (*Client, error) {
 
 // clientOf returns the client that rec's token was issued to.
 func (m *Manager) clientOf(srv *Server, rec *Record) (*Client, error) {
+	if rec.Registration != nil && m.cfg.Client.ID == "" {
+		// Also if there is a client ID metadata document now: the token was
+		// issued to the client that it was issued to.
+		return registeredClient(srv, rec.Registration), nil
+	}
 	if c, err := m.configuredClient(srv, rec); c != nil || err != nil {
 		return c, err
 	}
-	if rec.Registration == nil {
-		return nil, &ConfigError{"Config.Client.ID", "is empty; set the client that the refresh token was issued to"}
-	}
-	return registeredClient(srv, rec.Registration), nil
+	return nil, &ConfigError{"Config.Client.ID", "is empty; set the client that the refresh token was issued to"}
 }
 
 // registeredFor reports whether reg may use the grant that comes first in
