@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -10,30 +11,30 @@ import (
 
 // The checks of what a store can do beyond the contract, if it can.
 
-func probe(e *env) error {
+func probe(ctx context.Context, e *env) error {
 	p, ok := e.one.(auth.Prober)
 	if !ok {
 		return nil
 	}
 	// The manager calls it under the lock.
-	return e.locked(key, func() error {
-		if err := p.Probe(e.ctx, key); err != nil {
+	return e.locked(ctx, key, func() error {
+		if err := p.Probe(ctx, key); err != nil {
 			return fmt.Errorf("probe before the first Save: %w", err)
 		}
-		if err := e.missing(key); err != nil {
+		if err := e.missing(ctx, key); err != nil {
 			return fmt.Errorf("after Probe: %w", err)
 		}
-		g, err := e.create(e.one, key, "first")
+		g, err := e.create(ctx, e.one, key, "first")
 		if err != nil {
 			return err
 		}
-		if err := p.Probe(e.ctx, key); err != nil {
+		if err := p.Probe(ctx, key); err != nil {
 			return fmt.Errorf("probe: %w", err)
 		}
-		if err := e.holds(key, g, "first"); err != nil {
+		if err := e.holds(ctx, key, g, "first"); err != nil {
 			return fmt.Errorf("after Probe: %w", err)
 		}
-		if _, err := e.one.Save(e.ctx, key, with(g, "second")); err != nil {
+		if _, err := e.one.Save(ctx, key, with(g, "second")); err != nil {
 			return fmt.Errorf("save after a Probe that found nothing wrong: %w", err)
 		}
 		return nil
@@ -42,7 +43,7 @@ func probe(e *env) error {
 
 // heard calls change, again and again, until it was heard of: a call may be
 // missing.
-func (e *env) heard(calls <-chan struct{}, change func() error) error {
+func (e *env) heard(ctx context.Context, calls <-chan struct{}, change func() error) error {
 	for {
 		if err := change(); err != nil {
 			return err
@@ -53,7 +54,7 @@ func (e *env) heard(calls <-chan struct{}, change func() error) error {
 			again.Stop()
 			return nil
 		case <-again.C:
-		case <-e.ctx.Done():
+		case <-ctx.Done():
 			again.Stop()
 			return errors.New("changed was never called, whatever changed")
 		}
@@ -62,17 +63,17 @@ func (e *env) heard(calls <-chan struct{}, change func() error) error {
 
 // changes returns a function that changes the record of key in s: by turns it
 // is saved and, if deleted is set, deleted.
-func (e *env) changes(s auth.Store, deleted bool) func() error {
+func (e *env) changes(ctx context.Context, s auth.Store, deleted bool) func() error {
 	var g uint64
 	return func() (err error) {
 		if g > 0 && deleted {
-			if err := s.Delete(e.ctx, key, g); err != nil {
+			if err := s.Delete(ctx, key, g); err != nil {
 				return fmt.Errorf("delete: %w", err)
 			}
 			g = 0
 			return nil
 		}
-		if g, err = s.Save(e.ctx, key, with(g, "watched")); err != nil {
+		if g, err = s.Save(ctx, key, with(g, "watched")); err != nil {
 			return fmt.Errorf("save: %w", err)
 		}
 		return nil
@@ -91,7 +92,7 @@ func watch(w auth.Watcher) (calls <-chan struct{}, stop func()) {
 	return c, stop
 }
 
-func watchHears(e *env) error {
+func watchHears(ctx context.Context, e *env) error {
 	w, ok := e.one.(auth.Watcher)
 	if !ok {
 		return nil
@@ -102,15 +103,15 @@ func watchHears(e *env) error {
 		deleted bool
 	}{{"another view's saves", e.two, true}, {"its own saves", e.one, false}} {
 		calls, stop := watch(w)
-		change := e.changes(by.s, by.deleted)
+		change := e.changes(ctx, by.s, by.deleted)
 		for range 3 {
-			if err := e.heard(calls, change); err != nil {
+			if err := e.heard(ctx, calls, change); err != nil {
 				stop()
 				return fmt.Errorf("watching %s: %w", by.who, err)
 			}
 		}
 		stop()
-		if err := e.remove(); err != nil {
+		if err := e.remove(ctx); err != nil {
 			return err
 		}
 	}
@@ -118,15 +119,15 @@ func watchHears(e *env) error {
 }
 
 // remove deletes the record of key, if there is one.
-func (e *env) remove() error {
-	r, err := e.one.Load(e.ctx, key)
+func (e *env) remove(ctx context.Context) error {
+	r, err := e.one.Load(ctx, key)
 	if errors.Is(err, auth.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
-	if err := e.one.Delete(e.ctx, key, r.Generation); err != nil {
+	if err := e.one.Delete(ctx, key, r.Generation); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
 	return nil
@@ -134,7 +135,7 @@ func (e *env) remove() error {
 
 // A changed that takes its time must not keep anybody from saving, and stop
 // waits for it.
-func watchApart(e *env) error {
+func watchApart(ctx context.Context, e *env) error {
 	w, ok := e.one.(auth.Watcher)
 	if !ok {
 		return nil
@@ -147,9 +148,9 @@ func watchApart(e *env) error {
 		}
 		<-leave
 	})
-	change := e.changes(e.one, false)
-	err := e.within("Save while changed is being called", func() error {
-		if err := e.heard(calls, change); err != nil {
+	change := e.changes(ctx, e.one, false)
+	err := e.within(ctx, "Save while changed is being called", func() error {
+		if err := e.heard(ctx, calls, change); err != nil {
 			return err
 		}
 		return change()
@@ -172,25 +173,25 @@ func watchApart(e *env) error {
 	if err != nil {
 		return err
 	}
-	return e.within("stop after changed has returned", func() error {
+	return e.within(ctx, "stop after changed has returned", func() error {
 		<-stopped
 		return nil
 	})
 }
 
 // within runs f, but no longer than the suite waits.
-func (e *env) within(what string, f func() error) error {
+func (e *env) within(ctx context.Context, what string, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	select {
 	case err := <-done:
 		return err
-	case <-e.ctx.Done():
+	case <-ctx.Done():
 		return fmt.Errorf("%s: %w", what, errStuck)
 	}
 }
 
-func watchStops(e *env) error {
+func watchStops(ctx context.Context, e *env) error {
 	w, ok := e.one.(auth.Watcher)
 	if !ok {
 		return nil
@@ -198,9 +199,9 @@ func watchStops(e *env) error {
 	stopped, stop := watch(w)
 	calls, stopOther := watch(w) // two of one key must not be in each other's way
 	defer stopOther()
-	change := e.changes(e.two, true)
+	change := e.changes(ctx, e.two, true)
 	for _, c := range []<-chan struct{}{stopped, calls} {
-		if err := e.heard(c, change); err != nil {
+		if err := e.heard(ctx, c, change); err != nil {
 			return err
 		}
 	}
@@ -210,7 +211,7 @@ func watchStops(e *env) error {
 	default:
 	}
 	for range 3 { // the first calls may be late ones from before
-		if err := e.heard(calls, change); err != nil {
+		if err := e.heard(ctx, calls, change); err != nil {
 			return fmt.Errorf("after another watch of the key was stopped: %w", err)
 		}
 	}

@@ -14,9 +14,9 @@ import (
 
 // kept checks that the lock of key cannot be had in either view while
 // somebody else has it.
-func (e *env) kept(key auth.Key) error {
+func (e *env) kept(ctx context.Context, key auth.Key) error {
 	return e.views(func(name string, s auth.Store) error {
-		ctx, cancel := context.WithTimeout(e.ctx, never)
+		ctx, cancel := context.WithTimeout(ctx, never)
 		defer cancel()
 		unlock, err := e.lock(ctx, s, key)
 		if err == nil {
@@ -31,9 +31,9 @@ func (e *env) kept(key auth.Key) error {
 }
 
 // free checks that the lock of key can be had in both views.
-func (e *env) free(key auth.Key) error {
+func (e *env) free(ctx context.Context, key auth.Key) error {
 	return e.views(func(name string, s auth.Store) error {
-		unlock, err := e.lock(e.ctx, s, key)
+		unlock, err := e.lock(ctx, s, key)
 		if err != nil {
 			return fmt.Errorf("lock in %s, which nobody has: %w", name, err)
 		}
@@ -43,8 +43,8 @@ func (e *env) free(key auth.Key) error {
 }
 
 // locked runs f while the lock of key is held in the first view.
-func (e *env) locked(key auth.Key, f func() error) error {
-	unlock, err := e.lock(e.ctx, e.one, key)
+func (e *env) locked(ctx context.Context, key auth.Key, f func() error) error {
+	unlock, err := e.lock(ctx, e.one, key)
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}
@@ -52,8 +52,8 @@ func (e *env) locked(key auth.Key, f func() error) error {
 	return f()
 }
 
-func lockExcludes(e *env) error {
-	if err := e.locked(key, func() error { return e.kept(key) }); err != nil {
+func lockExcludes(ctx context.Context, e *env) error {
+	if err := e.locked(ctx, key, func() error { return e.kept(ctx, key) }); err != nil {
 		return err
 	}
 	var inside, entered atomic.Int32
@@ -62,7 +62,7 @@ func lockExcludes(e *env) error {
 			return nil // 16 of them will do: each waits for those before
 		}
 		for range 3 {
-			unlock, err := e.lock(e.ctx, s, key)
+			unlock, err := e.lock(ctx, s, key)
 			if err != nil {
 				return fmt.Errorf("lock: %w", err)
 			}
@@ -85,16 +85,16 @@ func lockExcludes(e *env) error {
 	if n := entered.Load(); n != goroutines/8*2*3 {
 		return fmt.Errorf("%d of %d locks were granted", n, goroutines/8*2*3)
 	}
-	return e.free(key)
+	return e.free(ctx, key)
 }
 
-func lockContext(e *env) error {
-	err := e.locked(key, func() error {
-		if err := e.kept(key); err != nil { // by deadline
+func lockContext(ctx context.Context, e *env) error {
+	err := e.locked(ctx, key, func() error {
+		if err := e.kept(ctx, key); err != nil { // by deadline
 			return err
 		}
 		return e.views(func(name string, s auth.Store) error {
-			ctx, cancel := context.WithCancel(e.ctx)
+			ctx, cancel := context.WithCancel(ctx)
 			waiting := make(chan error, 1)
 			go func() {
 				unlock, err := e.lock(ctx, s, key)
@@ -115,7 +115,7 @@ func lockContext(e *env) error {
 		return err
 	}
 	for range 100 { // who gave up must not come into the lock later
-		if err := e.free(key); err != nil {
+		if err := e.free(ctx, key); err != nil {
 			return fmt.Errorf("after others gave up waiting: %w", err)
 		}
 		runtime.Gosched()
@@ -123,8 +123,8 @@ func lockContext(e *env) error {
 	return nil
 }
 
-func unlockNext(e *env) error {
-	unlock, err := e.lock(e.ctx, e.one, key)
+func unlockNext(ctx context.Context, e *env) error {
+	unlock, err := e.lock(ctx, e.one, key)
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}
@@ -136,14 +136,14 @@ func unlockNext(e *env) error {
 			s = e.two
 		}
 		go func() {
-			unlock, err := e.lock(e.ctx, s, key)
+			unlock, err := e.lock(ctx, s, key)
 			if err == nil {
 				unlock()
 			}
 			entered <- err
 		}()
 	}
-	if err := e.kept(key); err != nil { // by now they wait
+	if err := e.kept(ctx, key); err != nil { // by now they wait
 		unlock()
 		return err
 	}
@@ -159,17 +159,17 @@ func unlockNext(e *env) error {
 			return fmt.Errorf("lock after the one before let go: %w", err)
 		}
 	}
-	return e.free(key)
+	return e.free(ctx, key)
 }
 
-func locksApart(e *env) error {
-	return e.locked(key, func() error {
+func locksApart(ctx context.Context, e *env) error {
+	return e.locked(ctx, key, func() error {
 		for _, other := range []auth.Key{
 			{Resource: key.Resource, Issuer: key.Issuer, ClientID: key.ClientID, Subject: "another"},
 			{Resource: key.Resource + "/", Issuer: key.Issuer, ClientID: key.ClientID, Subject: key.Subject},
 			{Issuer: key.Issuer},
 		} {
-			if err := e.free(other); err != nil {
+			if err := e.free(ctx, other); err != nil {
 				return fmt.Errorf("while another key is locked: %w", err)
 			}
 		}
@@ -177,45 +177,45 @@ func locksApart(e *env) error {
 	})
 }
 
-func lockChangesNothing(e *env) error {
-	err := e.locked(key, func() error { return e.missing(key) })
+func lockChangesNothing(ctx context.Context, e *env) error {
+	err := e.locked(ctx, key, func() error { return e.missing(ctx, key) })
 	if err == nil {
-		err = e.missing(key)
+		err = e.missing(ctx, key)
 	}
 	if err != nil {
 		return fmt.Errorf("after Lock: %w", err)
 	}
-	g, err := e.create(e.one, key, "first")
+	g, err := e.create(ctx, e.one, key, "first")
 	if err != nil {
 		return err
 	}
-	if err := e.locked(key, func() error { return e.holds(key, g, "first") }); err != nil {
+	if err := e.locked(ctx, key, func() error { return e.holds(ctx, key, g, "first") }); err != nil {
 		return fmt.Errorf("after Lock: %w", err)
 	}
-	return e.holds(key, g, "first")
+	return e.holds(ctx, key, g, "first")
 }
 
-func saveWithoutLock(e *env) error {
-	return e.locked(key, func() error {
+func saveWithoutLock(ctx context.Context, e *env) error {
+	return e.locked(ctx, key, func() error {
 		// The second view does not have the lock; with one view only, nobody
 		// can tell, and the save has to work all the same.
-		g, err := e.create(e.two, key, "first")
+		g, err := e.create(ctx, e.two, key, "first")
 		if err != nil {
 			return fmt.Errorf("while another view has the lock: %w", err)
 		}
-		next, err := e.two.Save(e.ctx, key, with(g, "second"))
+		next, err := e.two.Save(ctx, key, with(g, "second"))
 		if err != nil {
 			return fmt.Errorf("while another view has the lock: Save: %w", err)
 		}
-		if err := e.holds(key, next, "second"); err != nil {
+		if err := e.holds(ctx, key, next, "second"); err != nil {
 			return fmt.Errorf("while another view has the lock: %w", err)
 		}
-		if err := e.conflicts(g); err != nil { // the lock is no licence either
+		if err := e.conflicts(ctx, g); err != nil { // the lock is no licence either
 			return err
 		}
-		if err := e.two.Delete(e.ctx, key, next); err != nil {
+		if err := e.two.Delete(ctx, key, next); err != nil {
 			return fmt.Errorf("while another view has the lock: Delete: %w", err)
 		}
-		return e.missing(key)
+		return e.missing(ctx, key)
 	})
 }

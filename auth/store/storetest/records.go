@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -14,9 +15,9 @@ import (
 
 // The checks of what a record is after it was stored.
 
-func loadNothing(e *env) error {
+func loadNothing(ctx context.Context, e *env) error {
 	for range 2 { // to look must not create
-		if err := e.missing(key); err != nil {
+		if err := e.missing(ctx, key); err != nil {
 			return err
 		}
 	}
@@ -24,9 +25,9 @@ func loadNothing(e *env) error {
 }
 
 // missing checks that neither view has a record of key.
-func (e *env) missing(key auth.Key) error {
+func (e *env) missing(ctx context.Context, key auth.Key) error {
 	return e.views(func(name string, s auth.Store) error {
-		if r, err := s.Load(e.ctx, key); !errors.Is(err, auth.ErrNotFound) || r != nil {
+		if r, err := s.Load(ctx, key); !errors.Is(err, auth.ErrNotFound) || r != nil {
 			return fmt.Errorf("load in %s of a key that holds nothing: record %v, error %w; want no record and auth.ErrNotFound", name, r, orNone(err))
 		}
 		return nil
@@ -83,16 +84,16 @@ func samples() map[string]*auth.Record {
 	}
 }
 
-func roundTrip(e *env) error {
+func roundTrip(ctx context.Context, e *env) error {
 	for name, want := range samples() {
 		k := key
 		k.Subject = name
-		g, err := e.one.Save(e.ctx, k, want)
+		g, err := e.one.Save(ctx, k, want)
 		if err != nil {
 			return fmt.Errorf("save of a record with %s: %w", name, err)
 		}
 		err = e.views(func(view string, s auth.Store) error {
-			got, err := s.Load(e.ctx, k)
+			got, err := s.Load(ctx, k)
 			if err != nil {
 				return fmt.Errorf("load in %s of a record with %s: %w", view, name, err)
 			}
@@ -173,9 +174,9 @@ func plain(c registration.Client) registration.Client {
 	return c
 }
 
-func nothingShared(e *env) error {
+func nothingShared(ctx context.Context, e *env) error {
 	r := fullRecord()
-	g, err := e.one.Save(e.ctx, key, r)
+	g, err := e.one.Save(ctx, key, r)
 	if err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
@@ -184,7 +185,7 @@ func nothingShared(e *env) error {
 	}
 	spoil(r)
 	for _, whose := range []string{"saved", "loaded"} {
-		got, err := e.one.Load(e.ctx, key)
+		got, err := e.one.Load(ctx, key)
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}
@@ -230,31 +231,31 @@ func nearKeys() []auth.Key {
 	return keys
 }
 
-func keysApart(e *env) error {
+func keysApart(ctx context.Context, e *env) error {
 	keys := nearKeys()
 	generations := make([]uint64, len(keys))
 	for i, k := range keys {
-		g, err := e.create(e.one, k, fmt.Sprint("token ", i))
+		g, err := e.create(ctx, e.one, k, fmt.Sprint("token ", i))
 		if err != nil {
 			return fmt.Errorf("key %+.60q: %w", k, err)
 		}
 		generations[i] = g
 	}
 	for i, k := range keys {
-		if err := e.holds(k, generations[i], fmt.Sprint("token ", i)); err != nil {
+		if err := e.holds(ctx, k, generations[i], fmt.Sprint("token ", i)); err != nil {
 			return fmt.Errorf("key %+.60q: %w", k, err)
 		}
 	}
 	// To delete one leaves the others.
 	for i := 0; i < len(keys); i += 2 {
-		if err := e.one.Delete(e.ctx, keys[i], generations[i]); err != nil {
+		if err := e.one.Delete(ctx, keys[i], generations[i]); err != nil {
 			return fmt.Errorf("key %+.60q: Delete: %w", keys[i], err)
 		}
 	}
 	for i, k := range keys {
-		check := func() error { return e.missing(k) }
+		check := func() error { return e.missing(ctx, k) }
 		if i%2 != 0 {
-			check = func() error { return e.holds(k, generations[i], fmt.Sprint("token ", i)) }
+			check = func() error { return e.holds(ctx, k, generations[i], fmt.Sprint("token ", i)) }
 		}
 		if err := check(); err != nil {
 			return fmt.Errorf("key %+.60q, after others were deleted: %w", k, err)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,9 +14,9 @@ import (
 
 // conflicts checks that saving with a generation that is not the stored one
 // is refused, in both views.
-func (e *env) conflicts(generation uint64) error {
+func (e *env) conflicts(ctx context.Context, generation uint64) error {
 	return e.views(func(name string, s auth.Store) error {
-		if g, err := s.Save(e.ctx, key, with(generation, "intruder")); !errors.Is(err, auth.ErrConflict) {
+		if g, err := s.Save(ctx, key, with(generation, "intruder")); !errors.Is(err, auth.ErrConflict) {
 			return fmt.Errorf("save in %s of generation %d, which is not stored: generation %d, error %w; want auth.ErrConflict", name, generation, g, orNone(err))
 		}
 		return nil
@@ -32,47 +33,47 @@ func orNone(err error) error {
 
 var errNone = errors.New("none")
 
-func saveCreates(e *env) error {
+func saveCreates(ctx context.Context, e *env) error {
 	for _, generation := range []uint64{1, 2, 1 << 40} {
-		if err := e.conflicts(generation); err != nil {
+		if err := e.conflicts(ctx, generation); err != nil {
 			return err
 		}
-		if err := e.missing(key); err != nil {
+		if err := e.missing(ctx, key); err != nil {
 			return fmt.Errorf("after a conflict: %w", err)
 		}
 	}
-	g, err := e.create(e.one, key, "first")
+	g, err := e.create(ctx, e.one, key, "first")
 	if err != nil {
 		return err
 	}
-	if err := e.conflicts(0); err != nil {
+	if err := e.conflicts(ctx, 0); err != nil {
 		return err
 	}
-	return e.holds(key, g, "first")
+	return e.holds(ctx, key, g, "first")
 }
 
-func saveReplaces(e *env) error {
-	first, err := e.create(e.one, key, "first")
+func saveReplaces(ctx context.Context, e *env) error {
+	first, err := e.create(ctx, e.one, key, "first")
 	if err != nil {
 		return err
 	}
-	second, err := e.two.Save(e.ctx, key, with(first, "second"))
+	second, err := e.two.Save(ctx, key, with(first, "second"))
 	if err != nil {
 		return fmt.Errorf("save of the generation that is stored: %w", err)
 	}
 	for _, stale := range []uint64{first, 0, second + 1} {
-		if err := e.conflicts(stale); err != nil {
+		if err := e.conflicts(ctx, stale); err != nil {
 			return err
 		}
-		if err := e.holds(key, second, "second"); err != nil {
+		if err := e.holds(ctx, key, second, "second"); err != nil {
 			return fmt.Errorf("after a conflict: %w", err)
 		}
 	}
 	return nil
 }
 
-func generationsRise(e *env) error {
-	g, err := e.create(e.one, key, "0")
+func generationsRise(ctx context.Context, e *env) error {
+	g, err := e.create(ctx, e.one, key, "0")
 	if err != nil {
 		return err
 	}
@@ -81,14 +82,14 @@ func generationsRise(e *env) error {
 		if i%2 == 0 {
 			s = e.two
 		}
-		next, err := s.Save(e.ctx, key, with(g, what))
+		next, err := s.Save(ctx, key, with(g, what))
 		if err != nil {
 			return fmt.Errorf("save: %w", err)
 		}
 		if next <= g {
 			return fmt.Errorf("save of generation %d returned %d; want a higher one", g, next)
 		}
-		if err := e.holds(key, next, what); err != nil {
+		if err := e.holds(ctx, key, next, what); err != nil {
 			return err
 		}
 		g = next
@@ -98,42 +99,42 @@ func generationsRise(e *env) error {
 
 // If generations began anew after a delete, a process that slept through it
 // would take the next login for the record that it knows.
-func generationsRiseAfterDelete(e *env) error {
-	g, err := e.create(e.one, key, "first")
+func generationsRiseAfterDelete(ctx context.Context, e *env) error {
+	g, err := e.create(ctx, e.one, key, "first")
 	if err != nil {
 		return err
 	}
 	for range 3 {
-		if err := e.one.Delete(e.ctx, key, g); err != nil {
+		if err := e.one.Delete(ctx, key, g); err != nil {
 			return fmt.Errorf("delete: %w", err)
 		}
-		next, err := e.create(e.two, key, "next")
+		next, err := e.create(ctx, e.two, key, "next")
 		if err != nil {
 			return fmt.Errorf("after Delete: %w", err)
 		}
 		if next <= g {
 			return fmt.Errorf("generation %d was deleted and the next record has %d; want a higher one", g, next)
 		}
-		if err := e.conflicts(g); err != nil {
+		if err := e.conflicts(ctx, g); err != nil {
 			return err
 		}
 		g = next
 	}
-	return e.holds(key, g, "next")
+	return e.holds(ctx, key, g, "next")
 }
 
-func deleteLoaded(e *env) error {
-	first, err := e.create(e.one, key, "first")
+func deleteLoaded(ctx context.Context, e *env) error {
+	first, err := e.create(ctx, e.one, key, "first")
 	if err != nil {
 		return err
 	}
-	g, err := e.one.Save(e.ctx, key, with(first, "second"))
+	g, err := e.one.Save(ctx, key, with(first, "second"))
 	if err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
 	for _, stale := range []uint64{0, first, g + 1} {
 		err := e.views(func(name string, s auth.Store) error {
-			if err := s.Delete(e.ctx, key, stale); !errors.Is(err, auth.ErrConflict) {
+			if err := s.Delete(ctx, key, stale); !errors.Is(err, auth.ErrConflict) {
 				return fmt.Errorf("delete in %s of generation %d, which is not stored: %w; want auth.ErrConflict", name, stale, orNone(err))
 			}
 			return nil
@@ -141,35 +142,35 @@ func deleteLoaded(e *env) error {
 		if err != nil {
 			return err
 		}
-		if err := e.holds(key, g, "second"); err != nil {
+		if err := e.holds(ctx, key, g, "second"); err != nil {
 			return fmt.Errorf("after a conflict: %w", err)
 		}
 	}
-	if err := e.two.Delete(e.ctx, key, g); err != nil {
+	if err := e.two.Delete(ctx, key, g); err != nil {
 		return fmt.Errorf("delete of the generation that is stored: %w", err)
 	}
-	if err := e.missing(key); err != nil {
+	if err := e.missing(ctx, key); err != nil {
 		return fmt.Errorf("after Delete: %w", err)
 	}
-	return e.conflicts(g)
+	return e.conflicts(ctx, g)
 }
 
-func deleteNothing(e *env) error {
+func deleteNothing(ctx context.Context, e *env) error {
 	for _, generation := range []uint64{0, 1, 1 << 40} {
-		if err := e.one.Delete(e.ctx, key, generation); err != nil {
+		if err := e.one.Delete(ctx, key, generation); err != nil {
 			return fmt.Errorf("delete of a record that is not there: %w", err)
 		}
 	}
-	g, err := e.create(e.one, key, "first")
+	g, err := e.create(ctx, e.one, key, "first")
 	if err != nil {
 		return err
 	}
 	for range 2 { // by the second time it is gone
-		if err := e.one.Delete(e.ctx, key, g); err != nil {
+		if err := e.one.Delete(ctx, key, g); err != nil {
 			return fmt.Errorf("delete: %w", err)
 		}
 	}
-	return e.missing(key)
+	return e.missing(ctx, key)
 }
 
 // goroutines is how many compete in a check.
@@ -202,13 +203,13 @@ func (e *env) compete(f func(i int, s auth.Store) error) error {
 	return nil
 }
 
-func oneCreates(e *env) error {
+func oneCreates(ctx context.Context, e *env) error {
 	var mu sync.Mutex
 	var winner string
 	var generation uint64
 	err := e.compete(func(i int, s auth.Store) error {
 		what := strconv.Itoa(i)
-		g, err := s.Save(e.ctx, key, with(0, what))
+		g, err := s.Save(ctx, key, with(0, what))
 		if errors.Is(err, auth.ErrConflict) {
 			return nil
 		}
@@ -229,16 +230,16 @@ func oneCreates(e *env) error {
 	if winner == "" {
 		return errors.New("every Save of the first record was refused")
 	}
-	return e.holds(key, generation, winner)
+	return e.holds(ctx, key, generation, winner)
 }
 
-func incrementsKept(e *env) error {
-	if _, err := e.create(e.one, key, "0"); err != nil {
+func incrementsKept(ctx context.Context, e *env) error {
+	if _, err := e.create(ctx, e.one, key, "0"); err != nil {
 		return err
 	}
 	err := e.compete(func(_ int, s auth.Store) error {
 		for {
-			r, err := s.Load(e.ctx, key)
+			r, err := s.Load(ctx, key)
 			if err != nil {
 				return fmt.Errorf("load: %w", err)
 			}
@@ -247,14 +248,14 @@ func incrementsKept(e *env) error {
 				return errors.New("load returned what nobody saved")
 			}
 			r.Token.AccessToken = strconv.Itoa(n + 1)
-			_, err = s.Save(e.ctx, key, r)
+			_, err = s.Save(ctx, key, r)
 			if err == nil {
 				return nil
 			}
 			if !errors.Is(err, auth.ErrConflict) {
 				return fmt.Errorf("save: %w", err)
 			}
-			if e.ctx.Err() != nil {
+			if ctx.Err() != nil {
 				return errStuck
 			}
 		}
@@ -262,7 +263,7 @@ func incrementsKept(e *env) error {
 	if err != nil {
 		return err
 	}
-	r, err := e.two.Load(e.ctx, key)
+	r, err := e.two.Load(ctx, key)
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}

@@ -15,6 +15,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -59,21 +60,21 @@ func (s Suite) try(t *testing.T, c check) error {
 	if patience <= 0 {
 		patience = time.Minute
 	}
-	e := &env{one: s.Open(t)}
+	e := &env{one: s.Open(t), patience: patience}
 	e.two = e.one
 	if s.Reopen != nil {
 		e.two = s.Reopen(t, e.one)
 	}
-	var cancel context.CancelFunc
-	e.ctx, cancel = context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
-	return c.run(e)
+	return c.run(ctx, e)
 }
 
-// check is one thing that the contract says. It returns how a store breaks it.
+// check is one thing that the contract says. It returns how a store breaks it,
+// and has until the end of ctx for that.
 type check struct {
 	name string
-	run  func(e *env) error
+	run  func(ctx context.Context, e *env) error
 }
 
 // checks are all of them; their names are the names of the subtests.
@@ -110,10 +111,10 @@ var checks = []check{
 const never = 50 * time.Millisecond
 
 // env is what a check works with: two views of one empty store, which may be
-// the same, and a context that ends with the suite's patience.
+// the same.
 type env struct {
-	ctx      context.Context
 	one, two auth.Store
+	patience time.Duration
 }
 
 // views calls f for either view of the store.
@@ -136,24 +137,29 @@ func (e *env) lock(ctx context.Context, s auth.Store, key auth.Key) (func(), err
 		unlock, err := s.Lock(ctx, key)
 		done <- result{unlock, err}
 	}()
-	select {
-	case r := <-done:
-		if r.err == nil && r.unlock == nil {
-			return nil, fmt.Errorf("lock returned neither an unlock function nor an error")
-		}
-		return r.unlock, r.err
-	case <-e.ctx.Done():
+	var late <-chan time.Time // counts only once ctx has ended
+	for ended := ctx.Done(); ; {
 		select {
-		case r := <-done: // both at once
+		case r := <-done:
+			if r.err == nil && r.unlock == nil {
+				return nil, errNothing
+			}
 			return r.unlock, r.err
-		case <-time.After(never):
+		case <-ended:
+			timer := time.NewTimer(e.patience)
+			defer timer.Stop()
+			ended, late = nil, timer.C
+		case <-late:
 			return nil, errStuck
 		}
 	}
 }
 
-// errStuck is how a check says that its patience is at an end.
-var errStuck = fmt.Errorf("nothing happened for as long as the suite waits")
+var (
+	errNothing = errors.New("lock returned neither an unlock function nor an error")
+	// errStuck is how a check says that its patience is at an end.
+	errStuck = errors.New("nothing happened for as long as the suite waits")
+)
 
 // key is the key of most checks.
 var key = auth.Key{Resource: "https://mcp.example/mcp", Issuer: "https://as.example", ClientID: "client", Subject: "subject"}
@@ -164,8 +170,8 @@ func with(generation uint64, what string) *auth.Record {
 }
 
 // create saves the first record of key in s and returns its generation.
-func (e *env) create(s auth.Store, key auth.Key, what string) (uint64, error) {
-	g, err := s.Save(e.ctx, key, with(0, what))
+func (e *env) create(ctx context.Context, s auth.Store, key auth.Key, what string) (uint64, error) {
+	g, err := s.Save(ctx, key, with(0, what))
 	if err != nil {
 		return 0, fmt.Errorf("save of the first record: %w", err)
 	}
@@ -177,9 +183,9 @@ func (e *env) create(s auth.Store, key auth.Key, what string) (uint64, error) {
 
 // holds checks that both views have a record of key with that generation and
 // token.
-func (e *env) holds(key auth.Key, generation uint64, what string) error {
+func (e *env) holds(ctx context.Context, key auth.Key, generation uint64, what string) error {
 	return e.views(func(name string, s auth.Store) error {
-		r, err := s.Load(e.ctx, key)
+		r, err := s.Load(ctx, key)
 		switch {
 		case err != nil:
 			return fmt.Errorf("load in %s: %w", name, err)
