@@ -8,77 +8,64 @@ import (
 	"github.com/mcptokens/mcptokens/auth"
 )
 
-// mapStore is a whole store, on a map where yours has a database. That it
-// keeps the contract takes a test of one line:
+// mapStore is a whole store, on a map where yours has a table. That it keeps
+// the contract takes a test of one line:
 //
-//	storetest.Run(t, func(*testing.T) auth.Store { return &mapStore{values: map[string][]byte{}} })
+//	storetest.Run(t, func(*testing.T) auth.Store { return &mapStore{rows: map[auth.Key]row{}} })
 type mapStore struct {
-	mu     sync.Mutex
-	last   uint64 // generation, of all keys: they rise also after a delete
-	values map[string][]byte
-	locks  sync.Map // a channel of one place for each key
+	locks auth.MemoryStore // only its locks are used; processes that share a table need others
+	mu    sync.Mutex
+	last  uint64 // generation, of all keys: they rise also after a delete
+	rows  map[auth.Key]row
+}
+
+type row struct {
+	generation uint64
+	value      []byte
 }
 
 func (s *mapStore) Load(_ context.Context, key auth.Key) (*auth.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.get(key)
-}
-
-func (s *mapStore) get(key auth.Key) (*auth.Record, error) {
-	value, ok := s.values[key.ID()]
-	if !ok {
-		return nil, auth.ErrNotFound
+	if r, ok := s.rows[key]; ok {
+		_, record, err := auth.DecodeRecord(r.value)
+		return record, err
 	}
-	_, r, err := auth.DecodeRecord(value)
-	return r, err
+	return nil, auth.ErrNotFound
 }
 
 func (s *mapStore) Save(_ context.Context, key auth.Key, r *auth.Record) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch old, err := s.get(key); {
-	case err == nil && old.Generation != r.Generation, err == auth.ErrNotFound && r.Generation != 0:
-		return 0, auth.ErrConflict
-	case err != nil && err != auth.ErrNotFound:
-		return 0, err // of a newer version, or corrupt: not to be overwritten
-	}
-	s.last++
 	next := *r
-	next.Generation = s.last
+	next.Generation = s.last + 1
 	value, err := auth.EncodeRecord(key, &next)
-	if err != nil {
-		return 0, err
+	if err == nil && s.rows[key].generation != r.Generation {
+		err = auth.ErrConflict
 	}
-	s.values[key.ID()] = value
-	return next.Generation, nil
+	if err == nil {
+		s.last, s.rows[key] = next.Generation, row{next.Generation, value}
+	}
+	return next.Generation, err
 }
 
 func (s *mapStore) Delete(_ context.Context, key auth.Key, generation uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, err := s.get(key); err == nil && old.Generation != generation {
+	if r, ok := s.rows[key]; ok && r.generation != generation {
 		return auth.ErrConflict
-	} else if err != nil && err != auth.ErrNotFound {
-		return err
 	}
-	delete(s.values, key.ID())
+	delete(s.rows, key)
 	return nil
 }
 
 func (s *mapStore) Lock(ctx context.Context, key auth.Key) (func(), error) {
-	lock, _ := s.locks.LoadOrStore(key, make(chan struct{}, 1))
-	select {
-	case lock.(chan struct{}) <- struct{}{}:
-		return func() { <-lock.(chan struct{}) }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return s.locks.Lock(ctx, key)
 }
 
 // A store of one's own: four methods, and encoding and keys are done already.
 func Example() {
-	var store auth.Store = &mapStore{values: map[string][]byte{}}
+	var store auth.Store = &mapStore{rows: map[auth.Key]row{}}
 	ctx := context.Background()
 	key := auth.Key{Resource: "https://mcp.example/mcp", Subject: "alice"}
 

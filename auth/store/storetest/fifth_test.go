@@ -9,5 +9,5 @@ import (
 
 // TestExample: the store that the documentation shows keeps the contract.
 func TestExample(t *testing.T) {
-	storetest.Run(t, func(*testing.T) auth.Store { return &mapStore{values: map[string][]byte{}} })
+	storetest.Run(t, func(*testing.T) auth.Store { return &mapStore{rows: map[auth.Key]row{}} })
 }
