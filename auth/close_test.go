@@ -141,7 +141,7 @@ func TestCloseDuringBackoff(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
 		m, old := k.started(k.onDemand())
 		expire(old)
-		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.RetryAfter(503, 20*time.Second))
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.RetryAfter(503, 10*time.Second))
 		failed := make(chan error, 1)
 		go func() {
 			_, err := m.Token(t.Context())

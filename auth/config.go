@@ -88,7 +88,7 @@ type Config struct {
 	NoIdleRefresh bool
 
 	// RefreshTimeout bounds one refresh with all its retries; one request may
-	// take half of it. Default: 30 s.
+	// take two fifths of it. Default: 30 s.
 	RefreshTimeout time.Duration
 
 	// AuthorizationTimeout bounds one authorization, with the time that the

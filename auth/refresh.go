@@ -35,6 +35,11 @@ type renewed struct {
 	unsaved bool
 }
 
+// errOverdue ends an attempt before its refresh token is sent: the store was read
+// too long ago, in a process that was suspended meanwhile, or there would be no
+// time to wait for the answer.
+var errOverdue = errtext.New("the attempt took too long before its request was sent; it has to begin anew")
+
 // errMoved says that the resource names another authorization server now.
 var errMoved = errtext.New("auth: the resource has moved to another authorization server")
 
@@ -61,9 +66,14 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 	}
 	want := m.sealScopes(f)
 
+	// No attempt begins that could not have its whole time: one that is cut
+	// off has perhaps spent the refresh token.
+	deadline, _ := ctx.Deadline()
+	starts, cancel := context.WithDeadline(ctx, deadline.Add(-m.cfg.requestTime()))
+	defer cancel()
 	res := renewed{outcome: OutcomeFailed, grant: "refresh_token"}
-	tries, err := m.retry(ctx, prior, func(ctx context.Context) error {
-		return m.renewOnce(ctx, start.Token, want, r, &res)
+	tries, err := m.retry(starts, prior, func(starts context.Context) error {
+		return m.renewOnce(starts, ctx, start.Token, want, r, &res)
 	})
 
 	m.mu.Lock()
@@ -133,16 +143,15 @@ func withNextAttempt(err error, at time.Time) error {
 	return err
 }
 
-// renewOnce is one transaction. before is the token that is to be replaced.
-func (m *Manager) renewOnce(ctx context.Context, before *Token, want []string, r renewal, res *renewed) error {
-	unlock, err := m.begin(ctx)
+// renewOnce is one transaction, which may wait for the store until starts ends
+// and lasts no longer than whole. before is the token that is to be replaced.
+func (m *Manager) renewOnce(starts, whole context.Context, before *Token, want []string, r renewal, res *renewed) error {
+	unlock, err := m.begin(starts)
 	defer unlock()
 	if err != nil && !m.cfg.RefreshWithoutStore {
 		return err
 	}
-	// The time for the request begins here: one that is cut short because the
-	// lock took long has perhaps spent the refresh token.
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout/2)
+	ctx, cancel := m.requestContext(starts, whole)
 	defer cancel()
 	m.mu.Lock()
 	rec, usable, refused := m.st.rec, m.st.usable(wallNow()), m.st.refused
@@ -164,8 +173,11 @@ func (m *Manager) renewOnce(ctx context.Context, before *Token, want []string, r
 		}
 	}
 	if rec.Token.RefreshToken != "" && refused == nil {
-		err := m.refreshOnce(ctx, rec, want, res)
+		err := m.refreshOnce(ctx, whole, rec, want, res)
 		if class, _ := classify(err); err == nil || class != classPermanent {
+			if err != nil && overdue(ctx) && m.renewedElsewhere(whole, rec, want) {
+				res.outcome, err = OutcomeAdopted, nil
+			}
 			return err
 		}
 		if adopted, err := m.refuse(ctx, rec, want, err); adopted || !needsNobody {
@@ -194,8 +206,6 @@ func (m *Manager) renewOnce(ctx context.Context, before *Token, want []string, r
 // begin locks the store, re-reads it and makes sure that it can be written.
 // unlock is never nil.
 func (m *Manager) begin(ctx context.Context) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout/2)
-	defer cancel()
 	unlock, err = m.lockStore(ctx)
 	if err != nil {
 		return func() {}, err
@@ -206,8 +216,45 @@ func (m *Manager) begin(ctx context.Context) (unlock func(), err error) {
 	return unlock, err
 }
 
-// refreshOnce spends the refresh token of rec (RFC 6749 section 6).
-func (m *Manager) refreshOnce(ctx context.Context, rec *Record, want []string, res *renewed) error {
+// requestTime is what one request of a refresh may take: two of them fit into
+// its bound, with time for the store's lock.
+func (s *shared) requestTime() time.Duration { return s.RefreshTimeout * 2 / 5 }
+
+// requestContext gives a request its whole time, whatever is left of starts. It
+// ends with whole.
+func (m *Manager) requestContext(starts, whole context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(starts), m.cfg.requestTime())
+	stop := context.AfterFunc(whole, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// overdue reports whether ctx's time is over, by the wall clock too: that goes on
+// while a laptop sleeps, and so does a lease in Redis.
+func overdue(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	now := time.Now()
+	return ok && (now.After(end) || now.Round(0).After(end.Round(0)))
+}
+
+// renewedElsewhere reads the store after an attempt that lasted longer than it
+// may, as that of a process does which is suspended: others may have taken the
+// lock for free meanwhile. It reports whether their token is in use now.
+func (m *Manager) renewedElsewhere(ctx context.Context, rec *Record, want []string) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	if m.reread(ctx) != nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.st.rec.Token
+	return m.st.usable(wallNow()) && !now.same(rec.Token) && coversScopes(now.Scopes, want)
+}
+
+// refreshOnce spends the refresh token of rec (RFC 6749 section 6). Finding the
+// server may take until ctx ends; the request has its own time then, if whole
+// leaves that.
+func (m *Manager) refreshOnce(ctx, whole context.Context, rec *Record, want []string, res *renewed) error {
 	where, err := m.serverOf(ctx, rec)
 	if err != nil {
 		return err
@@ -216,6 +263,13 @@ func (m *Manager) refreshOnce(ctx context.Context, rec *Record, want []string, r
 	if err != nil {
 		return err
 	}
+	fail := newTokenError(where.server, "refresh_token")
+	fail.Err, fail.class = errOverdue, classTransient
+	if end, _ := whole.Deadline(); overdue(ctx) || time.Until(end) < m.cfg.requestTime() {
+		return fail
+	}
+	ctx, cancel := m.requestContext(ctx, whole)
+	defer cancel()
 	form := url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {rec.Token.RefreshToken},

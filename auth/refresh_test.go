@@ -155,8 +155,8 @@ func TestRefreshIsBounded(t *testing.T) {
 		want        time.Duration
 		wantRequest time.Duration // of one request
 	}{
-		{"default", 0, 30 * time.Second, 15 * time.Second},
-		{"configured", 4 * time.Second, 4 * time.Second, 2 * time.Second},
+		{"default", 0, 30 * time.Second, 12 * time.Second},
+		{"configured", 5 * time.Second, 5 * time.Second, 2 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -368,8 +368,8 @@ func TestSlowLockLeavesTimeForTheRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(auth.DefaultRefreshTimeout/2-time.Second, unlock)
-		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.DelayAfter(auth.DefaultRefreshTimeout/2-time.Second))
+		time.AfterFunc(auth.DefaultRefreshTimeout*3/5-time.Second, unlock)
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.DelayAfter(auth.DefaultRefreshTimeout*2/5-time.Second))
 		if tok, err := m.Refresh(t.Context()); err != nil || k.call(tok) != http.StatusOK {
 			t.Errorf("Refresh: %v, %v", tok, err)
 		}

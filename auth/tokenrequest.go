@@ -72,6 +72,8 @@ func readAnswer(fail *TokenError, resp *http.Response, sent bool, err error, par
 		var cfg *ConfigError
 		switch {
 		case errors.As(err, &cfg), errors.Is(err, errTokenRequest):
+		case errors.Is(err, errOverdue):
+			fail.class = classTransient
 		case sent:
 			fail.class = classAmbiguous
 		case httpx.NewTransportError(err).Temporary():
@@ -209,12 +211,40 @@ func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint
 	if err != nil {
 		return nil, false, errors.Join(err, errTokenRequest)
 	}
+	if form.Get("grant_type") == "refresh_token" {
+		punctual(ctx, req)
+	}
 	req.Header = header
 	resp, err = m.cfg.post.Do(req)
 	if err != nil {
 		return nil, written.Load(), err
 	}
 	return resp, true, nil
+}
+
+// punctual keeps req from being sent after ctx's time, which a context alone does
+// not: its timer fires some time after a process was suspended, or a laptop
+// slept, and by then somebody else may have rotated. The check comes as late as
+// it can, when the connection stands and takes the body.
+func punctual(ctx context.Context, req *http.Request) {
+	open := req.GetBody
+	req.GetBody = func() (io.ReadCloser, error) {
+		body, err := open()
+		return &punctualBody{ReadCloser: body, late: func() bool { return overdue(ctx) }}, err
+	}
+	req.Body, _ = req.GetBody() // of a strings.Reader: no error
+}
+
+type punctualBody struct {
+	io.ReadCloser
+	late func() bool
+}
+
+func (b *punctualBody) Read(p []byte) (int, error) {
+	if b.late() {
+		return 0, errOverdue
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // tokenResponse is RFC 6749 section 5.1. expires_in is read leniently: some

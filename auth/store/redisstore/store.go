@@ -56,9 +56,9 @@ type Option func(*Store)
 func WithTTL(d time.Duration) Option { return func(s *Store) { s.ttl = orDefault(d, DefaultTTL) } }
 
 // WithLease sets after how long others may refresh in the place of a process
-// that died while it did. It has to be longer than a token request takes, which
-// is at most half of [auth.Config.RefreshTimeout]; the lease of a process that
-// lives is renewed. Default: 60 s; also for 0 and less.
+// that died while it did. It has to be longer than [auth.Config.RefreshTimeout],
+// within which a process that took it sends its request or does not; the lease of
+// a process that lives is renewed. Default: 60 s; also for 0 and less.
 func WithLease(d time.Duration) Option {
 	return func(s *Store) { s.lease = orDefault(d, DefaultLease) }
 }
