@@ -38,6 +38,7 @@ type fleet struct {
 	count  int
 	lost   int // families that had to be replaced
 	errors []string
+	uneasy bool // workers may say errors now
 }
 
 // process is a worker.
@@ -47,6 +48,7 @@ type process struct {
 	stdin io.WriteCloser
 	ready chan struct{} // closed when it first was
 	ended chan struct{}
+	lines chan string // the newest that it said
 
 	// To be read once ended is closed.
 	killed bool
@@ -117,7 +119,7 @@ func (f *fleet) start() *process {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	p := &process{name: j.Worker, cmd: exec.Command(self), ready: make(chan struct{}), ended: make(chan struct{})}
+	p := &process{name: j.Worker, cmd: exec.Command(self), ready: make(chan struct{}), ended: make(chan struct{}), lines: make(chan string, 1000)}
 	p.cmd.Env = append(os.Environ(), jobVariable+"="+string(raw))
 	p.cmd.Stderr = os.Stderr
 	stdout, err := p.cmd.StdoutPipe()
@@ -148,6 +150,10 @@ func (f *fleet) start() *process {
 func (f *fleet) hear(p *process, line string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	select {
+	case p.lines <- line:
+	default:
+	}
 	what, more, _ := strings.Cut(line, " ")
 	switch what {
 	case sayReady:
@@ -164,8 +170,44 @@ func (f *fleet) hear(p *process, line string) {
 			f.errors = append(f.errors, p.name+": "+err.Error())
 		}
 	default:
-		f.errors = append(f.errors, p.name+": "+line)
+		if !f.uneasy {
+			f.errors = append(f.errors, p.name+": "+line)
+		}
 	}
+}
+
+// expect waits until a worker says, from now on, what begins with the first and
+// contains all.
+func (f *fleet) expect(p *process, what ...string) {
+	f.t.Helper()
+	for len(p.lines) > 0 {
+		<-p.lines
+	}
+	var last string
+	for deadline := time.After(patience); ; {
+		select {
+		case line := <-p.lines:
+			all := strings.HasPrefix(line, what[0])
+			for _, part := range what {
+				all = all && strings.Contains(line, part)
+			}
+			if all {
+				return
+			}
+			last = line
+		case <-p.ended:
+			f.t.Fatalf("%s ended; it was to say %q, and said %q", p.name, what, last)
+		case <-deadline:
+			f.t.Fatalf("%s does not say %q within %v, but %q", p.name, what, patience, last)
+		}
+	}
+}
+
+// uneasily sets whether errors are to be expected.
+func (f *fleet) uneasily(errors bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.uneasy = errors
 }
 
 // replace logs in for all when the first worker says that the token is dead.

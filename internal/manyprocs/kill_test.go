@@ -1,6 +1,7 @@
 package manyprocs
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -31,7 +32,7 @@ const answerTime = 15 * time.Millisecond
 // half-written file, no lock that nobody holds. A family of tokens may be lost
 // only if its process was killed between the server's answer and the save, and
 // not even then when the server grants a grace period.
-func killMany(t *testing.T, at storeAt, kills int, grace time.Duration) {
+func killMany(t *testing.T, at storeAt, kills int, grace time.Duration) (sum tally) {
 	f := newFleet(t, at, true, authtest.Config{AccessTokenTTL: time.Minute, RotationGrace: grace})
 	f.srv.InjectAlways(authtest.TokenEndpoint, authtest.DelayAfter(answerTime))
 	crew := make([]*process, 4)
@@ -63,7 +64,8 @@ func killMany(t *testing.T, at storeAt, kills int, grace time.Duration) {
 
 	n := f.srv.Counts()
 	unfinished := f.unfinished(killed)
-	t.Logf("%d kills, %d rotations: %d processes died between the server's answer and the save; %d families lost", len(killed), n.RotationsIssued, unfinished, f.lost)
+	sum = tally{len(killed), n.RotationsIssued, unfinished, f.lost}
+	t.Log(sum)
 	if n.FamiliesRevoked != f.lost || f.lost > unfinished {
 		t.Errorf("%d families revoked, %d replaced, %d could not be helped", n.FamiliesRevoked, f.lost, unfinished)
 	}
@@ -73,6 +75,21 @@ func killMany(t *testing.T, at storeAt, kills int, grace time.Duration) {
 	if n.RotationsIssued < kills {
 		t.Errorf("%d rotations: nothing was at stake", n.RotationsIssued)
 	}
+	return sum
+}
+
+// tally is what came of killing.
+type tally struct{ kills, rotations, unfinished, lost int }
+
+func (s tally) String() string {
+	return fmt.Sprintf("%d kills, %d rotations: %d processes died between the server's answer and the save; %d families lost", s.kills, s.rotations, s.unfinished, s.lost)
+}
+
+func (s *tally) add(more tally) {
+	s.kills += more.kills
+	s.rotations += more.rotations
+	s.unfinished += more.unfinished
+	s.lost += more.lost
 }
 
 // lastSender is the worker that sent the newest token request.

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,15 +35,58 @@ func TestRealProcessesShareRedis(t *testing.T) {
 	share(t, storeAt{Redis: redisServer(t), Lease: time.Minute}, long)
 }
 
+// Of those that share a Redis as many are killed in several fleets: most of
+// the time they wait for the lease of one that is dead.
 func TestRealProcessesAreKilled(t *testing.T) {
 	for name, grace := range map[string]time.Duration{"no grace": 0, "a minute of grace": time.Minute} {
 		t.Run("file, "+name, func(t *testing.T) {
+			t.Parallel()
 			killMany(t, storeAt{Dir: filepath.Join(t.TempDir(), "tokens")}, longKills, grace)
 		})
 		t.Run("Redis, "+name, func(t *testing.T) {
-			killMany(t, storeAt{Redis: redisServer(t), Lease: lease}, longKills/4, grace)
+			t.Parallel()
+			const fleets = 4
+			addr := redisServer(t)
+			var mu sync.Mutex
+			var sum tally
+			t.Cleanup(func() { // after the subtests
+				t.Logf("together: %v", sum)
+				if sum.kills != longKills {
+					t.Errorf("%d kills, want %d", sum.kills, longKills)
+				}
+			})
+			for i := range fleets {
+				t.Run(strconv.Itoa(i), func(t *testing.T) {
+					t.Parallel()
+					got := killMany(t, storeAt{Redis: addr, Lease: lease}, longKills/fleets, grace)
+					mu.Lock()
+					defer mu.Unlock()
+					sum.add(got)
+				})
+			}
 		})
 	}
+}
+
+func TestRealSuspendedPastItsLease(t *testing.T) {
+	at := func(t *testing.T) storeAt { return storeAt{Redis: redisServer(t), Lease: lease} }
+	t.Run("before sending", func(t *testing.T) {
+		t.Parallel()
+		suspendedBeforeSending(t, at(t))
+	})
+	t.Run("after sending", func(t *testing.T) {
+		t.Parallel()
+		suspendedAfterSending(t, at(t), 0)
+	})
+	t.Run("after sending, a minute of grace", func(t *testing.T) {
+		t.Parallel()
+		suspendedAfterSending(t, at(t), time.Minute)
+	})
+}
+
+func TestRealProcessesWithWrongClocksShareRedis(t *testing.T) {
+	t.Parallel()
+	shareInTime(t, storeAt{Redis: redisServer(t), Lease: time.Minute}, short)
 }
 
 // redisServer runs a redis-server until the test ends and returns its address.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -42,6 +43,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// These tests wait for other processes most of the time, so there may be
+	// more of them at once than there are processors.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -55,6 +62,14 @@ type job struct {
 	// Eager workers refresh all the time, and cannot log in. The others do what
 	// an MCP client does.
 	Eager bool
+	// Clock steps through these times that the worker's clock is ahead of the
+	// others', one each half second. Default: it is right.
+	Clock []time.Duration
+	// RefreshTimeout is the manager's. Default: as there.
+	RefreshTimeout time.Duration
+	// Limited workers are run by nobody in particular, if they can be, and take
+	// their disk for full from fillSignal to drainSignal.
+	Limited bool
 }
 
 // storeAt is where the store is: one of both.
@@ -82,7 +97,8 @@ func (at storeAt) open() (auth.Store, func(), error) {
 func (j job) config(s auth.Store) auth.Config {
 	cfg := auth.Config{
 		Resource: j.Resource, Server: &j.Server, Client: auth.Client{ID: clientID}, Store: s,
-		HTTPClient: &http.Client{Transport: named{j.Worker, http.DefaultTransport}, Timeout: 10 * time.Second},
+		HTTPClient:     &http.Client{Transport: named{j.Worker, http.DefaultTransport}, Timeout: 10 * time.Second},
+		RefreshTimeout: j.RefreshTimeout,
 	}
 	if !j.Eager {
 		cfg.Grant = grant.AuthorizationCode{UserAgent: browser.Headless{}}
@@ -134,11 +150,19 @@ func work(raw string) error {
 	if err := json.Unmarshal([]byte(raw), &j); err != nil {
 		return err
 	}
+	if j.Limited {
+		if err := limit(); err != nil {
+			return err
+		}
+	}
 	s, closeStore, err := j.Store.open()
 	if err != nil {
 		return err
 	}
 	defer closeStore()
+	if len(j.Clock) > 0 {
+		s = &clocked{Store: s, steps: j.Clock, start: time.Now()}
+	}
 	m, err := auth.NewManager(j.config(s))
 	if err != nil {
 		return err
