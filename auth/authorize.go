@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"time"
-
-	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // loginCooldown is how long a challenge gets the error of the authorization
@@ -67,7 +65,7 @@ func needsAuthorization(err error) bool {
 // startLogin launches l; the caller holds m.mu, has seen that the manager is
 // open, that no login is under way and that there is a grant.
 func (m *Manager) startLogin(caller context.Context, l login) *flight {
-	f := &flight{scopes: unionScopes(l.scopes), sealed: !l.gather, lingers: true}
+	f := &flight{kind: AwaitedAuthorization, hasBegun: make(chan struct{}), scopes: unionScopes(l.scopes), sealed: !l.gather, lingers: true}
 	return m.launch(&m.st.login, f, m.cfg.AuthorizationTimeout, func(ctx context.Context) (*Token, error) {
 		return m.authorize(ctx, caller, f, l)
 	})
@@ -80,6 +78,8 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 	ctx = m.cfg.trace.authorize.TraceAuthorizationStart(ctx, caller, AuthorizationStart{
 		Resource: m.canonical, Grant: m.cfg.Grant.Type(), Trigger: l.trigger, Scopes: unionScopes(l.challenge.Scopes, l.scopes),
 	})
+	f.begin(ctx)
+	m.cfg.trace.says(ctx, "authorization begins", nil, slog.String("grant", m.cfg.Grant.Type()), slog.String("trigger", string(l.trigger)))
 	if l.gather {
 		_ = m.sleep(ctx, stepUpGather)
 	}
@@ -196,10 +196,7 @@ func (m *Manager) obtain(ctx context.Context, rec *Record, c *Challenge, extra [
 		if reg := flow.registered(); reg != nil && errors.As(err, &te) && te.Code == "invalid_client" {
 			m.forgetRegistration(ctx, where.server.Issuer, reg.ClientID)
 		}
-		if _, ours := err.(errtext.Safe); !ours { // a grant of somebody's own may quote anything
-			err = &AuthorizationError{Issuer: where.server.Issuer, Err: err}
-		}
-		return nil, where.server.Issuer, err
+		return nil, where.server.Issuer, flow.safe(err)
 	}
 	got := &Record{
 		Generation: rec.Generation,

@@ -303,3 +303,33 @@ func (t canaryTracer) TraceRevocationStart(ctx context.Context, d auth.Revocatio
 func (t canaryTracer) TraceRevocationEnd(_ context.Context, d auth.RevocationEnd) {
 	t.c.value("tracer", d)
 }
+func (t canaryTracer) TraceStep(_ context.Context, d auth.Step) { t.c.value("tracer", d) }
+func (t canaryTracer) TraceRequestStart(ctx context.Context, d auth.RequestStart) context.Context {
+	return t.start(ctx, d)
+}
+func (t canaryTracer) TraceRequestEnd(_ context.Context, d auth.RequestEnd) { t.c.value("tracer", d) }
+func (t canaryTracer) TraceWaitStart(ctx, _ context.Context, d auth.WaitStart) context.Context {
+	return t.start(ctx, d)
+}
+func (t canaryTracer) TraceWaitEnd(_ context.Context, d auth.WaitEnd) { t.c.value("tracer", d) }
+func (t canaryTracer) TraceUserStart(ctx context.Context, d auth.UserStart) context.Context {
+	return t.start(ctx, d)
+}
+func (t canaryTracer) TraceUserEnd(_ context.Context, d auth.UserEnd) { t.c.value("tracer", d) }
+func (t canaryTracer) TraceExchangeStart(ctx context.Context, d auth.ExchangeStart) context.Context {
+	return t.start(ctx, d)
+}
+func (t canaryTracer) TraceExchangeEnd(_ context.Context, d auth.ExchangeEnd) {
+	t.c.value("tracer", d)
+}
+func (t canaryTracer) TraceManagerOpen(m *auth.Manager)  { t.c.value("tracer", m) }
+func (t canaryTracer) TraceManagerClose(m *auth.Manager) { t.c.value("tracer", m) }
+
+// A tracer interface that is not scanned would let anything out.
+var _ = []any{
+	auth.Tracer(canaryTracer{}), auth.AttemptTracer(canaryTracer{}), auth.StepTracer(canaryTracer{}),
+	auth.RequestTracer(canaryTracer{}), auth.WaitTracer(canaryTracer{}), auth.AuthorizationTracer(canaryTracer{}),
+	auth.UserTracer(canaryTracer{}), auth.ExchangeTracer(canaryTracer{}), auth.StepUpTracer(canaryTracer{}),
+	auth.DiscoveryTracer(canaryTracer{}), auth.RegistrationTracer(canaryTracer{}), auth.RevocationTracer(canaryTracer{}),
+	auth.ManagerTracer(canaryTracer{}),
+}

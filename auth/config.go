@@ -170,14 +170,16 @@ type shared struct {
 }
 
 func newShared(cfg Config) (*shared, error) {
-	private := cfg.Store == nil
+	private, logged := cfg.Store == nil, cfg.Logger != nil
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
+	trace := newTraced(cfg.Tracer, cfg.Logger)
+	cfg.HTTPClient = trace.client(cfg.HTTPClient, logged)
 	return &shared{
 		Config:    cfg,
-		trace:     newTraced(cfg.Tracer),
+		trace:     trace,
 		post:      httpx.NoRedirect(cfg.HTTPClient),
 		discovery: discovery.Client{HTTPClient: cfg.HTTPClient},
 		private:   private,

@@ -18,6 +18,12 @@ type flight struct {
 	done   chan struct{}
 	cancel context.CancelFunc
 
+	// kind says what it is. operation is the context that a tracer's Start method
+	// returned for it, to be read once hasBegun is closed; nil: there is none.
+	kind      Awaited
+	hasBegun  chan struct{}
+	operation context.Context
+
 	// token and err are the result, to be read once done is closed.
 	token *Token
 	err   error
@@ -77,8 +83,36 @@ func (f *flight) join() *flight {
 	return f
 }
 
+// begin makes the operation's context known to those who wait for it.
+func (f *flight) begin(operation context.Context) {
+	f.operation = operation
+	close(f.hasBegun)
+}
+
+// begun returns the operation's context, which is there as soon as the flight's
+// goroutine runs; an empty one if ctx ends before that.
+func (f *flight) begun(ctx context.Context) context.Context {
+	if f.hasBegun != nil {
+		select {
+		case <-f.hasBegun:
+			return f.operation
+		case <-f.done: // it never began
+		case <-ctx.Done():
+		}
+	}
+	return context.Background()
+}
+
 // wait waits for a flight that the caller has joined, no longer than ctx.
 func (m *Manager) wait(ctx context.Context, f *flight) (*Token, error) {
+	waited := m.cfg.trace.waits(ctx, f, m.canonical)
+	tok, err := m.await(ctx, f)
+	waited(err)
+	return tok, err
+}
+
+// await is wait without telling.
+func (m *Manager) await(ctx context.Context, f *flight) (*Token, error) {
 	select {
 	case <-f.done:
 		return f.token, f.err

@@ -3,11 +3,14 @@ package auth
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/mcptokens/mcptokens/auth/registration"
+	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // Flow is one use of a [Grant]: what it has to ask for and where, and the
@@ -82,6 +85,9 @@ func (f *Flow) Discover(ctx context.Context, issuer string) (srv *Server, err er
 // [Config.RefreshTimeout]. A response without scope granted what the form asks
 // for, or else the flow's Scopes. Errors: *[TokenError].
 func (f *Flow) Exchange(ctx context.Context, c *Client, form url.Values) (tok *Token, err error) {
+	trace := f.m.cfg.trace.exchange
+	ctx = trace.TraceExchangeStart(ctx, ExchangeStart{Issuer: f.Server.Issuer, Grant: form.Get("grant_type")})
+	defer func() { trace.TraceExchangeEnd(ctx, ExchangeEnd{Err: err}) }()
 	err = f.try(ctx, func(ctx context.Context) (err error) {
 		tok, err = f.exchange(ctx, c, form)
 		return err
@@ -111,6 +117,29 @@ func (f *Flow) exchange(ctx context.Context, c *Client, form url.Values) (*Token
 	return f.m.tokenEndpoint(ctx, f.Server, c, form, scopes)
 }
 
+// AwaitUser tells the tracer that the user is being asked, and by the function
+// it returns that they have answered, or why not: it is their time, not the
+// server's. A grant of your own that asks a user calls both, around what waits,
+// under the context that it returns.
+func (f *Flow) AwaitUser(ctx context.Context) (_ context.Context, answered func(error)) {
+	trace, start := f.m.cfg.trace, time.Now()
+	ctx = trace.user.TraceUserStart(ctx, UserStart{Issuer: f.Server.Issuer, Grant: f.m.cfg.Grant.Type()})
+	return ctx, func(err error) {
+		err = f.safe(err)
+		trace.user.TraceUserEnd(ctx, UserEnd{Err: err})
+		trace.debug(ctx, "user asked", err, slog.Duration("duration", time.Since(start)))
+	}
+}
+
+// safe makes an error of a grant's, which may quote anything, the cause of one
+// that quotes nothing.
+func (f *Flow) safe(err error) error {
+	if _, ours := err.(errtext.Safe); err == nil || ours {
+		return err
+	}
+	return &AuthorizationError{Issuer: f.Server.Issuer, Err: err}
+}
+
 // try runs a request with the retries that it is worth. Those of a renewal are
 // the renewal's own: waits between requests are not for inside its transaction.
 func (f *Flow) try(ctx context.Context, request func(ctx context.Context) error) error {
@@ -124,7 +153,7 @@ func (f *Flow) try(ctx context.Context, request func(ctx context.Context) error)
 }
 
 func (f *Flow) once(ctx context.Context, request func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, f.m.cfg.RefreshTimeout/2)
+	ctx, cancel := context.WithTimeout(f.m.cfg.trace.withResends(ctx), f.m.cfg.RefreshTimeout/2)
 	defer cancel()
 	return request(ctx)
 }

@@ -59,6 +59,7 @@ func newManager(s *shared, resource, canonical, subject string) *Manager {
 	if s.private {
 		m.st.loadedAt = wallNow() // there is nothing to read
 	}
+	s.trace.manager.TraceManagerOpen(m)
 	return m
 }
 
@@ -120,6 +121,7 @@ func (m *Manager) Close() error {
 	}
 	err := m.saveUnsaved(context.Background())
 	m.hub.close()
+	m.cfg.trace.manager.TraceManagerClose(m)
 	return err
 }
 

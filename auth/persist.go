@@ -44,7 +44,7 @@ func (m *Manager) ensureLoaded(ctx context.Context) error {
 // startLoad reads the store in a flight; the caller holds m.mu. The first one
 // begins to watch for changes that others make.
 func (m *Manager) startLoad() *flight {
-	return m.launch(&m.st.load, &flight{}, m.cfg.RefreshTimeout, func(ctx context.Context) (*Token, error) {
+	return m.launch(&m.st.load, &flight{kind: AwaitedStore}, m.cfg.RefreshTimeout, func(ctx context.Context) (*Token, error) {
 		m.watch()
 		return nil, m.reread(ctx)
 	})
@@ -95,11 +95,13 @@ func (m *Manager) probeStore(ctx context.Context) error {
 
 // lockStore takes the credential's lock.
 func (m *Manager) lockStore(ctx context.Context) (func(), error) {
+	start := time.Now()
 	unlock, err := m.cfg.Store.Lock(ctx, m.key())
 	if err != nil {
-		return nil, &StoreError{Op: "lock", Err: err}
+		unlock, err = nil, &StoreError{Op: "lock", Err: err}
 	}
-	return unlock, nil
+	m.cfg.trace.stepped(ctx, StepLock, start, err)
+	return unlock, err
 }
 
 // reread brings the state up to what the store holds: somebody else may have
@@ -134,6 +136,7 @@ func (m *Manager) reread(ctx context.Context) error {
 		m.mu.Unlock()
 		switch told {
 		case EventTokenUpdated:
+			m.cfg.trace.stepped(ctx, StepAdopt, time.Now(), nil)
 			m.publishToken()
 		case EventForgotten:
 			m.publish(Event{Type: told})
@@ -248,7 +251,9 @@ func (m *Manager) configuredIssuer() string {
 // storing fails the token is used all the same, and saving is tried again
 // behind. The error is a *[StoreError].
 func (m *Manager) install(ctx context.Context, rec *Record) error {
+	start := time.Now()
 	err := m.save(ctx, rec)
+	m.cfg.trace.stepped(ctx, StepSave, start, err)
 	m.publishToken()
 	if err != nil {
 		m.publish(Event{Type: EventSaveFailed, Err: err})
@@ -360,7 +365,10 @@ func (m *Manager) saveUnsaved(ctx context.Context) error {
 		m.mu.Lock()
 		rec := *m.st.rec
 		m.mu.Unlock()
-		if err := m.save(ctx, &rec); err != nil {
+		start := time.Now()
+		err := m.save(ctx, &rec)
+		m.cfg.trace.stepped(ctx, StepSave, start, err)
+		if err != nil {
 			return err
 		}
 	}

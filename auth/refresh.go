@@ -46,7 +46,7 @@ var errMoved = errtext.New("auth: the resource has moved to another authorizatio
 // startRenewal launches r; the caller holds m.mu, has seen that the manager is
 // open and that no renewal is under way.
 func (m *Manager) startRenewal(caller context.Context, r renewal) *flight {
-	f := &flight{scopes: r.scopes, sealed: !r.gather}
+	f := &flight{kind: AwaitedRefresh, hasBegun: make(chan struct{}), scopes: r.scopes, sealed: !r.gather}
 	m.launch(&m.st.renew, f, m.cfg.RefreshTimeout, func(ctx context.Context) (*Token, error) {
 		return m.renew(ctx, caller, f, r)
 	})
@@ -61,6 +61,7 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 	ctx = m.cfg.trace.refresh.TraceRefreshStart(ctx, caller, RefreshStart{
 		Resource: m.canonical, Issuer: start.Issuer, Trigger: r.trigger, Scopes: r.scopes,
 	})
+	f.begin(ctx)
 	if r.gather {
 		_ = m.sleep(ctx, stepUpGather)
 	}

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ func (m *Manager) clientFor(ctx context.Context, srv *Server, rec *Record, want 
 		end.ClientID = reg.ClientID
 	}
 	m.cfg.trace.registration.TraceRegistrationEnd(ctx, end)
+	m.cfg.trace.says(ctx, "client registered", err, slog.String("issuer", srv.Issuer), slog.String("client_id", end.ClientID))
 	if err != nil {
 		return nil, err
 	}

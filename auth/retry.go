@@ -100,11 +100,12 @@ func (m *Manager) retry(ctx context.Context, prior int, attempt func(ctx context
 		b.NextBackOff()
 	}
 	ambiguous := false
+	ctx = m.cfg.trace.withResends(ctx)
 	for {
 		r.attempts++
 		err := attempt(ctx)
 		if err == nil {
-			m.cfg.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts})
+			m.cfg.trace.attempted(ctx, Attempt{Number: r.attempts})
 			return r, nil
 		}
 		class, after := classify(err)
@@ -123,10 +124,10 @@ func (m *Manager) retry(ctx context.Context, prior int, attempt func(ctx context
 			stop = true
 		}
 		if stop || ctx.Err() != nil {
-			m.cfg.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts, Err: err})
+			m.cfg.trace.attempted(ctx, Attempt{Number: r.attempts, Err: err})
 			return r, err
 		}
-		m.cfg.trace.attempt.TraceAttempt(ctx, Attempt{Number: r.attempts, Wait: wait, Err: err})
+		m.cfg.trace.attempted(ctx, Attempt{Number: r.attempts, Wait: wait, Err: err})
 		if ended := m.sleep(ctx, wait); errors.Is(ended, ErrClosed) {
 			return r, ErrClosed
 		} else if ended != nil {

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/url"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
@@ -33,6 +34,7 @@ func (m *Manager) Revoke(ctx context.Context) error {
 	err = errors.Join(err, m.revokeAt(ctx, rec))
 	m.publish(Event{Type: EventForgotten, Err: err})
 	m.cfg.trace.revocation.TraceRevocationEnd(ctx, RevocationEnd{Err: err})
+	m.cfg.trace.says(ctx, "token revoked", err, slog.String("issuer", rec.Issuer))
 	return err
 }
 

@@ -2,6 +2,8 @@ package auth
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -68,6 +70,11 @@ func (m *Manager) resolveScope(ctx context.Context, rejected *Token, c Challenge
 	}
 	m.mu.Unlock()
 	if err != nil {
+		var limit *InsufficientScopeError
+		if errors.As(err, &limit) { // rather than the error of one that was traced
+			_, _, ended := m.traceStepUp(ctx, c)
+			ended(StepUpEnd{Err: err})
+		}
 		return nil, err
 	}
 	tok, err := m.upgrade(ctx, rejected, c, TriggerScopes)
@@ -183,24 +190,14 @@ func (m *Manager) restoreStepUps(rec *Record, now time.Time) {
 // upgrade gets a token with the challenge's scopes, in place of rejected (nil:
 // of any that lacks them).
 func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, trigger Trigger) (tok *Token, err error) {
-	m.mu.Lock()
-	s, need := &m.st, c.Scopes
-	if len(need) == 0 && s.found != nil {
-		need = s.found.scopes
-	}
-	start := StepUpStart{
-		Resource: m.canonical, Operation: c.Operation, Required: need,
-		Requested: unionScopes(grantedScopes(s.rec), s.rec.Requested, need),
-	}
-	m.mu.Unlock()
-	path, refreshed := "adopted", false
-	ctx = m.cfg.trace.stepUp.TraceStepUpStart(ctx, start)
+	s, path, refreshed := &m.st, "adopted", false
+	ctx, need, ended := m.traceStepUp(ctx, c)
 	defer func() {
 		end := StepUpEnd{Err: err}
 		if err == nil {
 			end.Path, end.Granted = path, tok.Scopes
 		}
-		m.cfg.trace.stepUp.TraceStepUpEnd(ctx, end)
+		ended(end)
 	}()
 	for {
 		m.mu.Lock()
@@ -238,6 +235,27 @@ func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, tri
 		default:
 			return nil, err
 		}
+	}
+}
+
+// traceStepUp tells of a step-up that begins, and by the function it returns of
+// its end. It needs the scopes that c names; if c does not, all that the
+// resource has.
+func (m *Manager) traceStepUp(ctx context.Context, c Challenge) (_ context.Context, need []string, ended func(StepUpEnd)) {
+	m.mu.Lock()
+	s, need := &m.st, c.Scopes
+	if len(need) == 0 && s.found != nil {
+		need = s.found.scopes
+	}
+	start := StepUpStart{
+		Resource: m.canonical, Operation: c.Operation, Required: need,
+		Requested: unionScopes(grantedScopes(s.rec), s.rec.Requested, need),
+	}
+	m.mu.Unlock()
+	ctx = m.cfg.trace.stepUp.TraceStepUpStart(ctx, start)
+	return ctx, need, func(end StepUpEnd) {
+		m.cfg.trace.stepUp.TraceStepUpEnd(ctx, end)
+		m.cfg.trace.says(ctx, "step-up", end.Err, slog.Any("required", need), slog.Any("granted", end.Granted), slog.String("path", end.Path))
 	}
 }
 

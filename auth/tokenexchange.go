@@ -51,6 +51,9 @@ func (t ExchangedToken) LogValue() slog.Value {
 func (f *Flow) TokenExchange(ctx context.Context, srv *Server, c *Client, form url.Values) (tok *ExchangedToken, err error) {
 	form = cloneForm(form)
 	form.Set("grant_type", grantTokenExchange)
+	trace := f.m.cfg.trace.exchange
+	ctx = trace.TraceExchangeStart(ctx, ExchangeStart{Issuer: orElse(srv.Issuer, shownURL(srv.TokenEndpoint)), Grant: grantTokenExchange})
+	defer func() { trace.TraceExchangeEnd(ctx, ExchangeEnd{Err: err}) }()
 	err = f.try(ctx, func(ctx context.Context) error {
 		resp, sent, err := f.m.postForm(ctx, srv, c, srv.TokenEndpoint, form, "")
 		return readAnswer(newTokenError(srv, grantTokenExchange), resp, sent, err, func(body []byte) (err error) {

@@ -64,7 +64,9 @@ func (g AuthorizationCode) Authorize(ctx context.Context, f *auth.Flow) (tok *au
 	if err != nil {
 		return nil, err
 	}
-	answer, err := session.Visit(ctx, target, state)
+	userCtx, answered := f.AwaitUser(ctx)
+	answer, err := session.Visit(userCtx, target, state)
+	answered(err)
 	if err != nil {
 		return nil, &auth.AuthorizationError{Issuer: f.Server.Issuer, Err: err}
 	}

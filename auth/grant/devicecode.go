@@ -84,13 +84,20 @@ func (g DeviceCode) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, e
 	if err != nil {
 		return nil, fail(err)
 	}
+	ctx, answered := f.AwaitUser(ctx)
+	tok, err := g.ask(ctx, prompt, poll{f: f, client: client, expires: prompt.Expires, interval: d.Interval}, d.DeviceCode)
+	answered(err)
+	return tok, err
+}
+
+// ask shows the prompt and polls until the user is done.
+func (g DeviceCode) ask(ctx context.Context, prompt DevicePrompt, p poll, code string) (*auth.Token, error) {
 	promptCtx, over := context.WithCancel(ctx)
 	defer over()
 	if err := g.Prompt(promptCtx, prompt); err != nil {
-		return nil, fail(err)
+		return nil, &auth.AuthorizationError{Issuer: p.f.Server.Issuer, Err: err}
 	}
-	p := poll{f: f, client: client, expires: prompt.Expires, interval: d.Interval}
-	return p.run(ctx, url.Values{"grant_type": {typeDeviceCode}, "device_code": {d.DeviceCode}})
+	return p.run(ctx, url.Values{"grant_type": {typeDeviceCode}, "device_code": {code}})
 }
 
 // makePrompt validates what is about to be shown to a person: a server that
