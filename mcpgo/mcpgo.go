@@ -16,6 +16,18 @@
 //	var insufficient *auth.InsufficientScopeError
 //	if errors.As(err, &insufficient) { … }
 //
+// # Other transports
+//
+// [Wrap] gives the same to any mcp-go transport: one of your own, in-process,
+// stdio. It also resolves challenges that a server sends in band, in a JSON-RPC
+// error or a tool's result, over HTTP too:
+//
+//	c := client.NewClient(mcpgo.Wrap(inner, manager, mcpgo.WithPlacement(mcpgo.InMeta("authorization"))))
+//
+// Which file: wrap.go (the life of a request), inband.go (what is a challenge),
+// placement.go (where the token goes), optional.go (interfaces that mcp-go
+// looks for).
+//
 // # Logging in during Initialize
 //
 // mcp-go's Initialize probes the server for 5 s and then falls back to the

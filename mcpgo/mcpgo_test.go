@@ -31,9 +31,9 @@ type world struct {
 	mcp *authtest.Resource
 }
 
-func newMCPServer() *server.MCPServer {
-	s := server.NewMCPServer("test", "1", server.WithToolCapabilities(false))
-	for _, name := range []string{"read", "write"} {
+func newMCPServer(opts ...server.ServerOption) *server.MCPServer {
+	s := server.NewMCPServer("test", "1", append(opts, server.WithToolCapabilities(false))...)
+	for _, name := range []string{"read", "write", "admin"} {
 		s.AddTool(mcp.NewTool(name), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			return mcp.NewToolResultText(name), nil
 		})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/internal/httpx"
+	"github.com/mcptokens/mcptokens/internal/layer"
 )
 
 // maxResends is a net below the source's own limits: whatever it says, one
@@ -120,6 +121,9 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp, err = t.base().RoundTrip(out)
 	}
 	if resp != nil {
+		if _, ok := auth.ResponseChallenge(resp.StatusCode, resp.Header); ok {
+			layer.Resolved(ctx) // as far as it can be
+		}
 		observe(token, out, resp)
 		resp.Request = req // as the caller made it, without the token
 	}
