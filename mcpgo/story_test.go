@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/mark3labs/mcp-go/client"
 	mcptransport "github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -181,6 +182,10 @@ var kinds = []struct {
 	{"custom", protectCheck, func(s *teller, res *authtest.Resource) mcptransport.Interface {
 		return mcpgo.Wrap(&customTransport{as: s.as, check: res, server: newMCPServer()}, s.manager)
 	}, false},
+	{"custom, WebSocket", protectWebSocket, func(s *teller, res *authtest.Resource) mcptransport.Interface {
+		inner := &webSocket{url: res.URL, http: s.as.Client()}
+		return mcpgo.Wrap(inner, s.manager, mcpgo.WithPlacement(mcpgo.InMeta("authorization")))
+	}, false},
 }
 
 func protectHTTP(as *authtest.Server) *authtest.Resource {
@@ -191,6 +196,26 @@ func protectSSE(as *authtest.Server) *authtest.Resource {
 	p := storyProtection
 	p.Path = "/"
 	return as.Protect(server.NewSSEServer(newMCPServer()), p)
+}
+
+// protectWebSocket serves MCP on WebSockets. A token is needed to connect, and
+// again with every tool's call, since it may have expired or be too narrow.
+func protectWebSocket(as *authtest.Server) *authtest.Resource {
+	var res *authtest.Resource
+	res = as.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			return // check asks whether a token will do
+		}
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		ctx := r.Context()
+		stream := websocket.NetConn(ctx, conn, websocket.MessageText)
+		servePipes(newStoryServer(as, res), stream, stream)
+		_ = conn.CloseNow()
+	}), storyProtection)
+	return res
 }
 
 // protectCheck is for servers without HTTP: they ask it whether a token will do.
