@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -19,6 +20,9 @@ import (
 
 // attributes are collected one by one; what has no value is left out.
 type attributes []attribute.KeyValue
+
+// newAttributes has room for most.
+func newAttributes() attributes { return make(attributes, 0, 8) }
 
 func (a *attributes) add(kv ...attribute.KeyValue) { *a = append(*a, kv...) }
 
@@ -44,13 +48,6 @@ func (a *attributes) issuer(rawURL string) {
 	a.add(AttrIssuer.String(u.String()), semconv.ServerAddress(u.Hostname()))
 	if port, err := strconv.Atoi(u.Port()); err == nil {
 		a.add(semconv.ServerPort(port))
-	}
-}
-
-// host adds the authorization server's host alone, for metrics.
-func (a *attributes) host(issuer string) {
-	if u := publicURL(issuer); u != nil {
-		a.add(semconv.ServerAddress(u.Hostname()))
 	}
 }
 
@@ -94,12 +91,19 @@ func (a *attributes) token(expiry time.Time, scopes []string, unsaved bool) {
 	}
 }
 
+// errorType adds error.type if there is an error.
+func (a *attributes) errorType(err error) {
+	if err != nil {
+		a.add(errorType(err))
+	}
+}
+
 // failure adds what may be said of err: nothing that a server put in words.
 func (a *attributes) failure(err error) {
 	if err == nil {
 		return
 	}
-	a.add(errorType(err))
+	a.errorType(err)
 	if status := httpStatus(err); status != 0 {
 		a.add(semconv.HTTPResponseStatusCode(status))
 	}
@@ -154,6 +158,36 @@ func httpStatus(err error) int {
 		return reg.Status
 	}
 	return 0
+}
+
+// knownGrant is a registered grant type (IANA "OAuth URI", RFC 6749), else
+// "_OTHER": a grant of somebody's own may call itself anything.
+func knownGrant(grant string) string {
+	switch grant {
+	case "", "refresh_token", "authorization_code", "client_credentials",
+		"urn:ietf:params:oauth:grant-type:device_code",
+		"urn:ietf:params:oauth:grant-type:jwt-bearer",
+		"urn:ietf:params:oauth:grant-type:saml2-bearer",
+		"urn:ietf:params:oauth:grant-type:token-exchange",
+		"urn:openid:params:grant-type:ciba":
+		return grant
+	}
+	return "_OTHER"
+}
+
+// mcpMethod is the request of MCP that an operation names first; empty if it
+// names none. What follows may be the name of a file or a person.
+func mcpMethod(operation string) string {
+	method, _, _ := strings.Cut(operation, " ")
+	switch method {
+	case "initialize", "server/discover", "ping", "tools/list", "tools/call", "prompts/list", "prompts/get",
+		"resources/list", "resources/templates/list", "resources/read", "resources/subscribe", "resources/unsubscribe",
+		"subscriptions/listen", "completion/complete", "logging/setLevel",
+		"tasks/list", "tasks/get", "tasks/result", "tasks/update", "tasks/cancel",
+		"notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed":
+		return method
+	}
+	return ""
 }
 
 // registered reports whether code is in the IANA registry "OAuth Extensions

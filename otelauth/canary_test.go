@@ -1,166 +1,315 @@
 package otelauth_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"log/slog"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
-// canary is in every text that is planted where a server, a network, a store
-// or a user might put a secret.
-const canary = "canary"
+// No secret leaves by a span, a metric, a log line or an error. The tests plant
+// a different one at every place where a server, a network, a store, a user or a
+// program could put one (canary_inputs_test.go), and look for all of them in
+// everything that comes out. That the looking finds what is there is shown with
+// tracers that leak on purpose.
 
-// TestNothingSecretIsExported goes through a token's life with everything that
-// can go wrong at each endpoint, and looks for what must not come out.
-func TestNothingSecretIsExported(t *testing.T) {
-	bubble(t, authtest.Config{AccessTokenTTL: 10 * time.Minute}, authtest.Protection{}, func(t *testing.T, k *kit) {
-		hostile := &hostileNetwork{base: k.srv.Transport()}
-		cfg := k.discovered()
-		cfg.Resource += "?key=canary-query"
-		cfg.HTTPClient = &http.Client{Transport: hostile}
-		cfg.Client = auth.Client{ID: clientID, Secret: clientSecret}
-		m := k.manager(cfg)
-		seen := map[string]bool{}
-		use := func(f func(ctx context.Context) (*auth.Token, error)) {
-			k.call(func(ctx context.Context) {
-				if tok, err := f(ctx); err == nil {
-					seen[tok.AccessToken], seen[tok.RefreshToken] = true, true
-				}
-			})
-		}
-		for _, mode := range []int32{transportError, refusal, tokenAsCode, 0} {
-			hostile.mode.Store(mode)
-			use(m.Authorize)
-		}
-		if len(seen) != 2 {
-			t.Fatal("no token after an authorization without faults")
-		}
-		for _, mode := range []int32{transportError, refusal, tokenAsCode} {
-			hostile.mode.Store(mode)
-			use(m.Refresh)
-		}
-		hostile.mode.Store(0)
-		for _, fault := range authtest.Faults() {
-			time.Sleep(20 * time.Minute)
-			k.srv.Inject(authtest.TokenEndpoint, fault)
-			use(m.Refresh)
-			use(m.Authorize)
-		}
-		use(func(ctx context.Context) (*auth.Token, error) { return m.UpgradeScopes(ctx, "write") })
-		hostile.mode.Store(refusal)
-		use(func(ctx context.Context) (*auth.Token, error) { return nil, m.Revoke(ctx) })
+// canary is in every secret that is planted.
+const canary = "CANARY"
 
-		out := k.exported()
-		for name, secret := range k.secrets(seen) {
-			if strings.Contains(out, secret) {
-				t.Errorf("exported: %s", name)
-			}
-		}
-		// What was looked through is what was exported, and there was something to find.
-		for _, name := range []string{
-			otelauth.SpanRefresh, otelauth.SpanAuthorization, otelauth.SpanStepUp, otelauth.SpanDiscovery, otelauth.SpanRevocation,
-			otelauth.EventAttempt, otelauth.MetricRefreshDuration, otelauth.MetricAuthorizationDuration, otelauth.MetricStepUps,
-		} {
-			if !strings.Contains(out, name) {
-				t.Errorf("nothing exported of %s", name)
-			}
-		}
-	})
+// planted makes a secret of which a leak says where it came from.
+func planted(where string) string { return canary + "-" + where + "-5Ecr3t" }
+
+// marks are the ways in which a canary may show: as it is, in small letters, in
+// hexadecimal, and in base64 at each alignment.
+var marks = func() []string {
+	list := []string{canary, strings.ToLower(canary), hex.EncodeToString([]byte(canary)), strings.ToUpper(hex.EncodeToString([]byte(canary)))}
+	for off := range 3 {
+		b := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", off) + canary))
+		list = append(list, b[(off*8+5)/6:(off+len(canary))*8/6])
+	}
+	return list
+}()
+
+// outlet is everything that came out, by where.
+type outlet struct {
+	mu   sync.Mutex
+	said map[string][]string
 }
 
-// secrets returns every secret that was in play, by what it is.
-func (k *kit) secrets(tokens map[string]bool) map[string]string {
-	k.t.Helper()
-	secrets := map[string]string{"a canary": canary}
-	kinds := map[string]bool{}
-	for _, r := range k.srv.TokenRequests() {
-		for _, key := range []string{"code", "code_verifier", "refresh_token", "client_secret"} {
-			if v := r.Form.Get(key); v != "" {
-				kinds[key] = true
-				secrets[key+" "+v] = v
-			}
-		}
-		if h := r.Header.Get("Authorization"); h != "" {
-			secrets["client authentication"] = strings.TrimPrefix(h, "Basic ")
-		}
-	}
-	for tok := range tokens {
-		secrets["token "+tok] = tok
-	}
-	if !kinds["code"] || !kinds["code_verifier"] || !kinds["refresh_token"] || secrets["client authentication"] == "" {
-		k.t.Fatalf("the test has not seen every kind of secret: %v", kinds)
-	}
-	return secrets
+func newOutlet() *outlet { return &outlet{said: map[string][]string{}} }
+
+func (o *outlet) say(where string, text ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.said[where] = append(o.said[where], text...)
 }
 
-// exported is all text that left the tracer: of spans, events, links and
-// measurements.
-func (k *kit) exported() string {
-	var b strings.Builder
-	write := func(attrs []attribute.KeyValue) {
+// logger writes what is logged to the outlet, at every level and in both formats.
+func (o *outlet) logger() *slog.Logger {
+	w := outletWriter{o}
+	all := &slog.HandlerOptions{Level: slog.LevelDebug}
+	return slog.New(bothHandlers{slog.NewTextHandler(w, all), slog.NewJSONHandler(w, all)})
+}
+
+// bothHandlers is a handler that hands everything to two.
+type bothHandlers [2]slog.Handler
+
+func (h bothHandlers) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h bothHandlers) Handle(ctx context.Context, r slog.Record) error {
+	return errors.Join(h[0].Handle(ctx, r.Clone()), h[1].Handle(ctx, r))
+}
+
+func (h bothHandlers) WithAttrs(a []slog.Attr) slog.Handler {
+	return bothHandlers{h[0].WithAttrs(a), h[1].WithAttrs(a)}
+}
+
+func (h bothHandlers) WithGroup(g string) slog.Handler {
+	return bothHandlers{h[0].WithGroup(g), h[1].WithGroup(g)}
+}
+
+type outletWriter struct{ o *outlet }
+
+func (w outletWriter) Write(p []byte) (int, error) {
+	w.o.say("log", string(bytes.Clone(p)))
+	return len(p), nil
+}
+
+// failed takes an error that a method returned, in every way in which a program
+// would show it.
+func (o *outlet) failed(err error) {
+	if err != nil {
+		o.say("error", err.Error(), fmt.Sprintf("%v %+v %s %q", err, err, err, err))
+	}
+}
+
+// spans takes everything that an exporter is given.
+func (o *outlet) spans(spans tracetest.SpanStubs) {
+	attributes := func(where string, attrs []attribute.KeyValue) {
 		for _, a := range attrs {
-			fmt.Fprintln(&b, a.Key, a.Value.String())
+			o.say(where, string(a.Key)+"="+a.Value.String())
 		}
 	}
-	for _, s := range k.spans.GetSpans() {
-		fmt.Fprintln(&b, s.Name, s.Status.Description, s.SpanContext.TraceState(), s.InstrumentationScope)
-		write(s.Attributes)
+	for _, s := range spans {
+		o.say("name", s.Name, s.InstrumentationScope.Name, s.InstrumentationScope.Version, s.InstrumentationScope.SchemaURL)
+		o.say("status", s.Status.Description)
+		o.say("trace state", s.SpanContext.TraceState().String(), s.Parent.TraceState().String())
+		attributes("attribute", s.Attributes)
+		attributes("resource", s.Resource.Attributes())
 		for _, e := range s.Events {
-			fmt.Fprintln(&b, e.Name)
-			write(e.Attributes)
+			o.say("event", e.Name)
+			attributes("event", e.Attributes)
 		}
 		for _, l := range s.Links {
-			fmt.Fprintln(&b, l.SpanContext.TraceState())
-			write(l.Attributes)
+			o.say("link", l.SpanContext.TraceState().String())
+			attributes("link", l.Attributes)
 		}
 	}
-	for _, line := range append(k.meter.measured(), k.meter.instruments...) {
-		fmt.Fprintln(&b, line)
+}
+
+// metrics takes everything that a reader collects, exemplars too.
+func (o *outlet) metrics(ms []metricdata.Metrics) {
+	for _, m := range ms {
+		o.say("metric", m.Name, m.Description, m.Unit, fmt.Sprintf("%+v", m.Data))
+	}
+	o.say("metric", points(ms)...)
+}
+
+// leaks lists what must not be there: a canary, or one of more secrets.
+func (o *outlet) leaks(more ...string) (list []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for where, texts := range o.said {
+		for _, text := range texts {
+			for _, secret := range append(more, marks...) {
+				if i := strings.Index(text, secret); secret != "" && i >= 0 {
+					list = append(list, where+": "+text[max(0, i-60):min(len(text), i+60)])
+					break
+				}
+			}
+		}
+	}
+	return list
+}
+
+// exported is all text of spans and metrics.
+func (k *kit) exported() string {
+	o := newOutlet()
+	o.spans(k.spans.GetSpans())
+	o.metrics(collected(k.t, k.reader))
+	var b strings.Builder
+	for _, texts := range o.said {
+		for _, text := range texts {
+			b.WriteString(strings.Replace(text, "=", " ", 1) + "\n")
+		}
 	}
 	return b.String()
 }
 
-// The modes of hostileNetwork.
-const (
-	transportError int32 = iota + 1 // an error that quotes a secret
-	refusal                         // an OAuth error with a description
-	tokenAsCode                     // an error code that is a secret
-)
-
-// hostileNetwork answers form posts, which are token requests and revocations,
-// with secrets.
-type hostileNetwork struct {
-	base http.RoundTripper
-	mode atomic.Int32
+// heard takes all that the kit exported.
+func (k *kit) heard(o *outlet) {
+	k.t.Helper()
+	o.spans(k.spans.GetSpans())
+	o.metrics(collected(k.t, k.reader))
 }
 
-func (h *hostileNetwork) RoundTrip(req *http.Request) (*http.Response, error) {
-	mode := h.mode.Load()
-	if mode == 0 || req.Method != http.MethodPost {
-		return h.base.RoundTrip(req)
+func TestNothingSecretComesOut(t *testing.T) {
+	for name, live := range lives {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+				o := newOutlet()
+				live(k, o, k.config().Tracer)
+				k.heard(o)
+				for _, leak := range o.leaks(k.secrets()...) {
+					t.Errorf("a secret got out by %s", leak)
+				}
+				for _, where := range []string{"attribute", "metric", "log"} {
+					if len(o.said[where]) == 0 {
+						t.Errorf("nothing came out by %s: what was planted has had no effect", where)
+					}
+				}
+			})
+		})
 	}
-	_ = req.Body.Close()
-	body := `{"error":"invalid_request","error_description":"canary-description","error_uri":"https://canary"}`
-	switch mode {
-	case transportError:
-		return nil, errors.New("canary-transport: cannot send canary-token")
-	case tokenAsCode:
-		body = `{"error":"canary_access_token"}`
+}
+
+// secrets are those that the kit's server was shown or issued.
+func (k *kit) secrets() (list []string) {
+	for _, r := range k.srv.TokenRequests() {
+		for _, key := range []string{"code", "code_verifier", "refresh_token", "client_secret"} {
+			list = append(list, r.Form.Get(key))
+		}
+		list = append(list, strings.TrimPrefix(r.Header.Get("Authorization"), "Basic "))
 	}
-	return &http.Response{
-		StatusCode: http.StatusBadRequest, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)),
-	}, nil
+	return list
+}
+
+// TestLeaksAreFound lets out by each way the text of an error's cause, which is
+// what a careless tracer, log line or error would quote, and expects the same
+// test as above to see it.
+func TestLeaksAreFound(t *testing.T) {
+	ways := map[string]func(l *leaky, ctx context.Context, cause error){
+		"name": func(l *leaky, ctx context.Context, cause error) {
+			_, span := l.spans.Start(ctx, cause.Error())
+			span.End()
+		},
+		"attribute": func(l *leaky, ctx context.Context, cause error) {
+			trace.SpanFromContext(ctx).SetAttributes(attribute.String("error.message", cause.Error()))
+		},
+		"event": func(l *leaky, ctx context.Context, cause error) {
+			trace.SpanFromContext(ctx).RecordError(cause)
+		},
+		"status": func(l *leaky, ctx context.Context, cause error) {
+			_, span := l.spans.Start(ctx, "failed")
+			span.SetStatus(codes.Error, cause.Error())
+			span.End()
+		},
+		"link": func(l *leaky, ctx context.Context, cause error) {
+			span := trace.SpanFromContext(ctx)
+			span.AddLink(trace.Link{SpanContext: span.SpanContext(), Attributes: []attribute.KeyValue{attribute.String("why", cause.Error())}})
+		},
+		"metric": func(l *leaky, ctx context.Context, cause error) {
+			l.failures.Add(ctx, 1, metric.WithAttributes(attribute.String("error.type", cause.Error())))
+		},
+		"log": func(l *leaky, ctx context.Context, cause error) {
+			l.log.InfoContext(ctx, "request failed", "error", cause)
+		},
+		"error": func(l *leaky, ctx context.Context, cause error) {
+			l.o.failed(fmt.Errorf("no token: %w", cause))
+		},
+	}
+	for way, leak := range ways {
+		t.Run(way, func(t *testing.T) {
+			bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+				o := newOutlet()
+				failures, err := k.meters.Meter(otelauth.ScopeName, metric.WithInstrumentationVersion(otelauth.NamesVersion)).Int64Counter("leaky.failures")
+				if err != nil {
+					t.Fatal(err)
+				}
+				l := &leaky{tracers: k.config().Tracer.(tracers), o: o, log: o.logger(), spans: k.tracers.Tracer("leaky"), failures: failures, leak: leak}
+				lives["errors of the network"](k, o, l)
+				k.heard(o)
+				found := o.leaks()
+				if len(found) == 0 {
+					t.Fatal("not found")
+				}
+				for _, leak := range found {
+					if !strings.HasPrefix(leak, way+": ") {
+						t.Errorf("found elsewhere: %s", leak)
+					}
+				}
+			})
+		})
+	}
+}
+
+// tracers is all that a tracer can be.
+type tracers interface {
+	auth.Tracer
+	auth.AttemptTracer
+	auth.StepTracer
+	auth.RequestTracer
+	auth.WaitTracer
+	auth.AuthorizationTracer
+	auth.UserTracer
+	auth.ExchangeTracer
+	auth.StepUpTracer
+	auth.DiscoveryTracer
+	auth.RegistrationTracer
+	auth.RevocationTracer
+	auth.ManagerTracer
+}
+
+// leaky is the tracer under test, with a leak: when a request fails it says why.
+type leaky struct {
+	tracers
+	o        *outlet
+	log      *slog.Logger
+	spans    trace.Tracer
+	failures metric.Int64Counter
+	leak     func(l *leaky, ctx context.Context, cause error)
+}
+
+func (l *leaky) TraceRequestEnd(ctx context.Context, data auth.RequestEnd) {
+	if data.Err != nil {
+		l.leak(l, ctx, errors.Unwrap(data.Err)) // the error itself quotes nobody
+	}
+	l.tracers.TraceRequestEnd(ctx, data)
+}
+
+// A scanner that finds nothing would pass every test.
+func TestScannerFindsEveryEncoding(t *testing.T) {
+	s := planted("x")
+	for _, text := range []string{
+		s, strings.ToLower(s), "Bearer " + s, fmt.Sprintf("%x", s), fmt.Sprintf("%X", s), fmt.Sprintf("%q", s),
+		base64.StdEncoding.EncodeToString([]byte("a:" + s)), base64.URLEncoding.EncodeToString([]byte("ab:" + s)), base64.StdEncoding.EncodeToString([]byte("abc:" + s)),
+	} {
+		o := newOutlet()
+		o.say("attribute", "nothing of the kind", text)
+		if got := o.leaks(); len(got) != 1 {
+			t.Errorf("%d leaks found in %q, want 1", len(got), text)
+		}
+	}
+	o := newOutlet()
+	o.say("log", "a token that the server made up: abcdef")
+	if len(o.leaks()) != 0 || len(o.leaks("abcdef")) != 1 {
+		t.Errorf("found %q without, and %q with the secret", o.leaks(), o.leaks("abcdef"))
+	}
 }

@@ -44,16 +44,15 @@ func ExampleNewTracer() {
 		fmt.Println(err)
 		return
 	}
-	if _, err := m.Refresh(context.Background()); err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, s := range spans.GetSpans() { // in the order of their ends
-		fmt.Println(s.Name)
-	}
+	printStory(spans.GetSpans())
 	// Output:
-	// oauth.discover
-	// oauth.register
 	// oauth.authorize
-	// oauth.refresh
+	//   oauth.discover
+	//     GET
+	//     GET
+	//   oauth.register
+	//     POST
+	//   oauth.await_user
+	//   oauth.exchange
+	//     POST
 }

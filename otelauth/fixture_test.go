@@ -12,9 +12,11 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -39,7 +41,8 @@ type kit struct {
 	srv     *authtest.Server
 	res     *authtest.Resource
 	spans   *tracetest.InMemoryExporter
-	meter   *recorder
+	reader  *sdkmetric.ManualReader
+	meters  *sdkmetric.MeterProvider
 	tracers *sdktrace.TracerProvider
 	starts  *starts
 }
@@ -68,12 +71,33 @@ func bubble(t *testing.T, cfg authtest.Config, p authtest.Protection, test func(
 		srv := authtest.NewServerConfig(t, cfg)
 		srv.AddClient(clientID, clientSecret, callback)
 		mcp := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
-		k := &kit{t: t, srv: srv, res: srv.Protect(mcp, p), spans: tracetest.NewInMemoryExporter(), meter: new(recorder),
+		k := &kit{t: t, srv: srv, res: srv.Protect(mcp, p), spans: tracetest.NewInMemoryExporter(), reader: sdkmetric.NewManualReader(),
 			starts: &starts{order: map[trace.SpanID]int{}}}
 		k.tracers = sdktrace.NewTracerProvider(sdktrace.WithSyncer(k.spans), sdktrace.WithSpanProcessor(k.starts))
+		k.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(k.reader))
 		t.Cleanup(func() { _ = k.tracers.Shutdown(context.Background()) })
+		t.Cleanup(func() { _ = k.meters.Shutdown(context.Background()) })
 		test(t, k)
 	})
+}
+
+// latency is how long each request of a manager is on its way.
+const latency = 50 * time.Millisecond
+
+// distant is a network that takes its time, so that who waits for an operation
+// is there before it ends.
+type distant struct{ http.RoundTripper }
+
+func (d distant) RoundTrip(req *http.Request) (*http.Response, error) {
+	select {
+	case <-time.After(latency):
+	case <-req.Context().Done():
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, req.Context().Err()
+	}
+	return d.RoundTripper.RoundTrip(req)
 }
 
 // config is a configuration with the tracer under test and a known server. It
@@ -87,9 +111,9 @@ func (k *kit) config() auth.Config {
 			RevocationEndpoint: k.srv.Endpoint(authtest.RevocationEndpoint),
 		},
 		Client:        auth.Client{ID: clientID, Secret: clientSecret},
-		HTTPClient:    k.srv.Client(),
+		HTTPClient:    &http.Client{Transport: distant{k.srv.Transport()}},
 		NoIdleRefresh: true,
-		Tracer:        otelauth.NewTracer(otelauth.WithTracerProvider(k.tracers), otelauth.WithMeterProvider(k.meter)),
+		Tracer:        otelauth.NewTracer(otelauth.WithTracerProvider(k.tracers), otelauth.WithMeterProvider(k.meters)),
 	}
 }
 
@@ -130,6 +154,7 @@ func (k *kit) call(f func(ctx context.Context)) {
 	ctx, span := k.tracers.Tracer("program").Start(k.t.Context(), "call")
 	f(ctx)
 	span.End()
+	time.Sleep(10 * latency)
 	synctest.Wait()
 }
 
@@ -141,8 +166,10 @@ func (k *kit) wantSpans(want string) {
 	}
 }
 
-// tree writes each span below its parent, in the order of their starts, with
-// its attributes indented by four and its events by six.
+// tree writes each span below its parent, in the order of their starts: its
+// name, its kind unless internal, ERROR if that is its status; then a line for
+// each attribute; "->" and a link's span and what that is; "@" and an event with
+// its attributes. What comes several times in a row is counted.
 func (k *kit) tree() string {
 	spans := k.spans.GetSpans()
 	k.starts.mu.Lock()
@@ -154,51 +181,74 @@ func (k *kit) tree() string {
 	for _, s := range spans {
 		names[s.SpanContext.SpanID()] = s.Name
 	}
-	var b strings.Builder
-	var below func(parent trace.SpanID, indent string)
-	below = func(parent trace.SpanID, indent string) {
+	var below func(parent trace.SpanID, indent string) []string
+	below = func(parent trace.SpanID, indent string) (blocks []string) {
 		for _, s := range spans {
 			if s.Parent.SpanID() != parent {
 				continue
 			}
-			b.WriteString(indent + s.Name)
-			for _, l := range s.Links {
-				b.WriteString(" -> " + names[l.SpanContext.SpanID()])
+			head := indent + s.Name
+			if s.SpanKind != trace.SpanKindInternal {
+				head += " " + strings.ToUpper(s.SpanKind.String())
 			}
 			if s.Status.Code == codes.Error {
-				b.WriteString(" ERROR" + s.Status.Description)
+				head += " ERROR" + s.Status.Description
 			}
-			b.WriteString("\n")
-			k.writeAttributes(&b, indent+"    ", s.Attributes)
+			lines := []string{head}
+			for _, a := range k.attributes(s.Attributes) {
+				lines = append(lines, indent+"    "+a)
+			}
+			for _, l := range s.Links {
+				what := value(l.Attributes, otelauth.AttrLink).AsString()
+				lines = append(lines, indent+"    -> "+names[l.SpanContext.SpanID()]+" ("+what+")")
+			}
 			for _, e := range s.Events {
-				b.WriteString(indent + "    @ " + e.Name + "\n")
-				k.writeAttributes(&b, indent+"      ", e.Attributes)
+				lines = append(lines, strings.TrimRight(indent+"    @ "+e.Name+" "+strings.Join(k.attributes(e.Attributes), " "), " "))
 			}
-			below(s.SpanContext.SpanID(), indent+"| ")
+			lines = append(counted(lines), below(s.SpanContext.SpanID(), indent+"| ")...)
+			blocks = append(blocks, strings.Join(lines, "\n"))
 		}
+		return counted(blocks)
 	}
-	below(trace.SpanID{}, "")
-	return b.String()
+	return strings.Join(below(trace.SpanID{}, ""), "\n") + "\n"
 }
 
-// writeAttributes writes one a line, sorted, without where the kit listens and
-// without waits, whose jitter differs each time.
-func (k *kit) writeAttributes(b *strings.Builder, indent string, attrs []attribute.KeyValue) {
-	hosts := strings.NewReplacer(k.srv.URL, "AS", k.res.URL, "MCP")
-	var lines []string
+// counted replaces equal neighbours by one with their number behind its first
+// line.
+func counted(list []string) (out []string) {
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && list[n] == list[0] {
+			n++
+		}
+		first, rest, more := strings.Cut(list[0], "\n")
+		if n > 1 {
+			first += fmt.Sprintf(" x%d", n)
+		}
+		if more {
+			first += "\n" + rest
+		}
+		out, list = append(out, first), list[n:]
+	}
+	return out
+}
+
+// attributes are sorted texts, without where the kit listens (wantServer looks
+// at that), and without the length of waits that the jitter makes differ each
+// time: those of more than a second.
+func (k *kit) attributes(attrs []attribute.KeyValue) (texts []string) {
+	hosts := strings.NewReplacer(k.srv.URL, "AS", k.res.URL, "MCP", strings.TrimSuffix(k.res.URL, "/mcp"), "RS")
 	for _, a := range attrs {
-		switch a.Key {
-		case otelauth.AttrAttemptWait:
-			lines = append(lines, string(a.Key))
-		case "server.address", "server.port": // wantServer
+		switch {
+		case a.Key == "server.address", a.Key == "server.port":
+		case a.Key == otelauth.AttrAttemptWait, a.Key == otelauth.AttrDuration && a.Value.AsFloat64() >= 1:
+			texts = append(texts, string(a.Key))
 		default:
-			lines = append(lines, fmt.Sprintf("%s=%s", a.Key, hosts.Replace(a.Value.String())))
+			texts = append(texts, fmt.Sprintf("%s=%s", a.Key, hosts.Replace(a.Value.String())))
 		}
 	}
-	slices.Sort(lines)
-	for _, l := range lines {
-		b.WriteString(indent + l + "\n")
-	}
+	slices.Sort(texts)
+	return texts
 }
 
 // span returns the only span of that name.

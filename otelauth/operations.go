@@ -2,15 +2,18 @@ package otelauth
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/mcptokens/mcptokens/auth"
 )
 
 // TraceRefreshStart implements [auth.Tracer].
 func (t *tracer) TraceRefreshStart(ctx, caller context.Context, data auth.RefreshStart) context.Context {
-	var a, m attributes
+	a, m := newAttributes(), newAttributes()
 	a.resource(data.Resource)
 	a.issuer(data.Issuer)
 	a.text(AttrTrigger, string(data.Trigger))
@@ -27,14 +30,12 @@ func (t *tracer) TraceRefreshEnd(ctx context.Context, data auth.RefreshEnd) {
 	}
 	m := op.measured
 	m.text(AttrRefreshOutcome, string(data.Outcome))
-	m.text(AttrGrantType, data.Grant)
-	m.host(data.Issuer)
-	if data.Err != nil {
-		m.add(errorType(data.Err))
-	}
-	since(ctx, t.measure.refresh, op.started, m)
+	m.text(AttrGrantType, knownGrant(data.Grant))
+	m.text(semconv.ServerAddressKey, t.issuerHost(data.Issuer))
+	m.errorType(data.Err)
+	t.record(ctx, t.measure.refresh, time.Since(op.started), m)
 
-	var a attributes
+	a := newAttributes()
 	a.issuer(data.Issuer)
 	a.text(AttrRefreshOutcome, string(data.Outcome))
 	a.text(AttrGrantType, data.Grant)
@@ -43,17 +44,17 @@ func (t *tracer) TraceRefreshEnd(ctx context.Context, data auth.RefreshEnd) {
 		a.add(AttrTokenRotated.Bool(data.Rotated))
 	}
 	a.token(data.Expiry, data.Scopes, data.Unsaved)
-	op.end(a, data.Err)
+	t.end(op, a, data.Err)
 }
 
 // TraceAuthorizationStart implements [auth.AuthorizationTracer].
 func (t *tracer) TraceAuthorizationStart(ctx, caller context.Context, data auth.AuthorizationStart) context.Context {
-	var a, m attributes
+	a, m := newAttributes(), newAttributes()
 	a.resource(data.Resource)
 	a.text(AttrTrigger, string(data.Trigger))
 	a.text(AttrGrantType, data.Grant)
 	a.scopes(AttrScopesRequired, data.Scopes)
-	m.text(AttrGrantType, data.Grant)
+	m.text(AttrGrantType, knownGrant(data.Grant))
 	return t.startDetached(ctx, caller, SpanAuthorization, a, m)
 }
 
@@ -64,24 +65,60 @@ func (t *tracer) TraceAuthorizationEnd(ctx context.Context, data auth.Authorizat
 		return
 	}
 	m := op.measured
-	m.host(data.Issuer)
-	if data.Err != nil {
-		m.add(errorType(data.Err))
-	}
-	since(ctx, t.measure.authorization, op.started, m)
+	m.text(semconv.ServerAddressKey, t.issuerHost(data.Issuer))
+	m.errorType(data.Err)
+	t.record(ctx, t.measure.authorization, time.Since(op.started), m)
 
-	var a attributes
+	a := newAttributes()
 	a.issuer(data.Issuer)
 	a.token(data.Expiry, data.Scopes, data.Unsaved)
-	op.end(a, data.Err)
+	t.end(op, a, data.Err)
+}
+
+// TraceUserStart implements [auth.UserTracer].
+func (t *tracer) TraceUserStart(ctx context.Context, data auth.UserStart) context.Context {
+	return t.below(ctx, SpanUser, data.Issuer, data.Grant)
+}
+
+// TraceUserEnd implements [auth.UserTracer].
+func (t *tracer) TraceUserEnd(ctx context.Context, data auth.UserEnd) {
+	t.endBelow(ctx, nil, data.Err)
+}
+
+// TraceExchangeStart implements [auth.ExchangeTracer].
+func (t *tracer) TraceExchangeStart(ctx context.Context, data auth.ExchangeStart) context.Context {
+	return t.below(ctx, SpanExchange, data.Issuer, data.Grant)
+}
+
+// TraceExchangeEnd implements [auth.ExchangeTracer].
+func (t *tracer) TraceExchangeEnd(ctx context.Context, data auth.ExchangeEnd) {
+	t.endBelow(ctx, nil, data.Err)
+}
+
+// below begins a part of an operation, at an authorization server.
+func (t *tracer) below(ctx context.Context, name, issuer, grant string) context.Context {
+	a := newAttributes()
+	a.issuer(issuer)
+	a.text(AttrGrantType, grant)
+	ctx, _ = t.start(ctx, name, a, nil)
+	return ctx
+}
+
+// endBelow ends what start began.
+func (t *tracer) endBelow(ctx context.Context, a attributes, err error) {
+	if op := operationOf(ctx); op != nil {
+		t.end(op, a, err)
+	}
 }
 
 // TraceStepUpStart implements [auth.StepUpTracer].
 func (t *tracer) TraceStepUpStart(ctx context.Context, data auth.StepUpStart) context.Context {
-	var a attributes
+	a := newAttributes()
 	a.resource(data.Resource)
+	a.text(AttrMCPMethod, mcpMethod(data.Operation))
 	a.scopes(AttrScopesRequired, data.Required)
-	return t.start(ctx, SpanStepUp, a, nil)
+	ctx, _ = t.start(ctx, SpanStepUp, a, nil)
+	return ctx
 }
 
 // TraceStepUpEnd implements [auth.StepUpTracer].
@@ -90,59 +127,55 @@ func (t *tracer) TraceStepUpEnd(ctx context.Context, data auth.StepUpEnd) {
 	if op == nil {
 		return
 	}
-	var a, m attributes
-	m.text(AttrStepUpPath, data.Path)
-	if data.Err != nil {
-		m.add(errorType(data.Err))
+	outcome := data.Path
+	var limit *auth.InsufficientScopeError
+	if errors.As(data.Err, &limit) {
+		outcome = "refused"
+	} else if data.Err != nil {
+		outcome = "failed"
 	}
-	t.measure.stepUps.Add(ctx, 1, metric.WithAttributes(m...))
+	a, m := newAttributes(), newAttributes()
+	m.text(AttrStepUpOutcome, outcome)
+	m.errorType(data.Err)
+	t.measure.stepUps.Add(ctx, 1, metric.WithAttributes(t.kept(m)...))
 
-	a.text(AttrStepUpPath, data.Path)
+	a.text(AttrStepUpOutcome, outcome)
 	a.scopes(AttrScopesGranted, data.Granted)
-	op.end(a, data.Err)
+	t.end(op, a, data.Err)
 }
 
 // TraceDiscoveryStart implements [auth.DiscoveryTracer].
 func (t *tracer) TraceDiscoveryStart(ctx context.Context, data auth.DiscoveryStart) context.Context {
-	var a attributes
+	a := newAttributes()
 	a.resource(data.Resource)
 	a.issuer(data.Issuer)
-	return t.start(ctx, SpanDiscovery, a, nil)
+	ctx, _ = t.start(ctx, SpanDiscovery, a, nil)
+	return ctx
 }
 
 // TraceDiscoveryEnd implements [auth.DiscoveryTracer].
 func (t *tracer) TraceDiscoveryEnd(ctx context.Context, data auth.DiscoveryEnd) {
-	if op := operationOf(ctx); op != nil {
-		var a attributes
-		a.issuer(data.Issuer)
-		op.end(a, data.Err)
-	}
+	a := newAttributes()
+	a.issuer(data.Issuer)
+	t.endBelow(ctx, a, data.Err)
 }
 
 // TraceRegistrationStart implements [auth.RegistrationTracer].
 func (t *tracer) TraceRegistrationStart(ctx context.Context, data auth.RegistrationStart) context.Context {
-	var a attributes
-	a.issuer(data.Issuer)
-	return t.start(ctx, SpanRegistration, a, nil)
+	return t.below(ctx, SpanRegistration, data.Issuer, "")
 }
 
 // TraceRegistrationEnd implements [auth.RegistrationTracer].
 func (t *tracer) TraceRegistrationEnd(ctx context.Context, data auth.RegistrationEnd) {
-	if op := operationOf(ctx); op != nil {
-		op.end(nil, data.Err)
-	}
+	t.endBelow(ctx, nil, data.Err)
 }
 
 // TraceRevocationStart implements [auth.RevocationTracer].
 func (t *tracer) TraceRevocationStart(ctx context.Context, data auth.RevocationStart) context.Context {
-	var a attributes
-	a.issuer(data.Issuer)
-	return t.start(ctx, SpanRevocation, a, nil)
+	return t.below(ctx, SpanRevocation, data.Issuer, "")
 }
 
 // TraceRevocationEnd implements [auth.RevocationTracer].
 func (t *tracer) TraceRevocationEnd(ctx context.Context, data auth.RevocationEnd) {
-	if op := operationOf(ctx); op != nil {
-		op.end(nil, data.Err)
-	}
+	t.endBelow(ctx, nil, data.Err)
 }

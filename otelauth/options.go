@@ -2,8 +2,11 @@ package otelauth
 
 import (
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	nometer "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
+	notracer "go.opentelemetry.io/otel/trace/noop"
 )
 
 // Option configures [NewTracer].
@@ -12,6 +15,7 @@ type Option func(*config)
 type config struct {
 	tracers trace.TracerProvider
 	meters  metric.MeterProvider
+	keep    func(attribute.KeyValue) bool
 }
 
 // WithTracerProvider sets where spans go. Default, also for nil:
@@ -24,6 +28,21 @@ func WithTracerProvider(tp trace.TracerProvider) Option {
 // [otel.GetMeterProvider] at the time of NewTracer.
 func WithMeterProvider(mp metric.MeterProvider) Option {
 	return func(c *config) { c.meters = mp }
+}
+
+// WithoutTracing turns spans off, with their events and links, those in the
+// spans of callers too. Default: on.
+func WithoutTracing() Option { return WithTracerProvider(notracer.NewTracerProvider()) }
+
+// WithoutMetrics turns metrics off. Default: on.
+func WithoutMetrics() Option { return WithMeterProvider(nometer.NewMeterProvider()) }
+
+// WithAttributeFilter drops every attribute that keep returns false for, of
+// spans, events, links and metrics alike: scopes, say, or the URL of the MCP
+// server. It is called from many goroutines at once. Default, also for nil: all
+// are kept.
+func WithAttributeFilter(keep func(attribute.KeyValue) bool) Option {
+	return func(c *config) { c.keep = keep }
 }
 
 func newConfig(opts []Option) config {

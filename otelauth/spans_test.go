@@ -3,11 +3,13 @@ package otelauth_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
@@ -15,7 +17,9 @@ import (
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
-func TestEarlyRefreshByTimerHasNoLink(t *testing.T) {
+// The scenarios: what somebody on call sees of each. An hour is a token's life.
+
+func TestEarlyRefreshInTheBackground(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		cfg := k.config()
 		cfg.NoIdleRefresh = false
@@ -33,6 +37,12 @@ oauth.refresh
     oauth.token.expires_in=3600
     oauth.token.rotated=true
     oauth.trigger=timer
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+| POST CLIENT
+|     http.request.method=POST
+|     http.response.status_code=200
+|     url.full=AS/token
 `)
 	})
 }
@@ -42,14 +52,13 @@ func TestEarlyRefreshBehindTheCaller(t *testing.T) {
 		m, old := k.started(k.config(), "read")
 		time.Sleep(59 * time.Minute)
 		k.call(func(ctx context.Context) {
-			tok, err := m.Token(ctx)
-			if err != nil || tok.AccessToken != old.AccessToken {
+			if tok, err := m.Token(ctx); err != nil || tok.AccessToken != old.AccessToken {
 				t.Errorf("Token = %v, %v, want the old one", tok, err)
 			}
 		})
 		k.wantSpans(`
 call
-oauth.refresh -> call
+oauth.refresh
     oauth.grant_type=refresh_token
     oauth.issuer=AS
     oauth.refresh.attempts=1
@@ -59,24 +68,31 @@ oauth.refresh -> call
     oauth.token.expires_in=3600
     oauth.token.rotated=true
     oauth.trigger=early
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+| POST CLIENT
+|     http.request.method=POST
+|     http.response.status_code=200
+|     url.full=AS/token
 `)
 	})
 }
 
+// The caller has a token that works, so nothing of theirs has failed.
 func TestFailedEarlyRefreshLeavesTheCallerAlone(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		m, old := k.started(k.config(), "read")
 		time.Sleep(59 * time.Minute)
 		k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_request", 400))
 		k.call(func(ctx context.Context) {
-			tok, err := m.Token(ctx)
-			if err != nil || tok.AccessToken != old.AccessToken {
+			if tok, err := m.Token(ctx); err != nil || tok.AccessToken != old.AccessToken {
 				t.Errorf("Token = %v, %v, want the old one", tok, err)
 			}
 		})
 		k.wantSpans(`
 call
-oauth.refresh -> call ERROR
+oauth.refresh ERROR
     error.type=invalid_request
     http.response.status_code=400
     oauth.grant_type=refresh_token
@@ -85,26 +101,42 @@ oauth.refresh -> call ERROR
     oauth.refresh.outcome=failed
     oauth.resource=MCP
     oauth.trigger=early
-    @ oauth.attempt
-      error.type=invalid_request
-      http.response.status_code=400
-      oauth.attempt.number=1
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.attempt error.type=invalid_request http.response.status_code=400 oauth.attempt.number=1
+| POST CLIENT ERROR
+|     error.type=400
+|     http.request.method=POST
+|     http.response.status_code=400
+|     url.full=AS/token
 `)
 	})
 }
 
-func TestExpiredToken(t *testing.T) {
+func TestExpiredTokenWith50Waiters(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		m, _ := k.started(k.config(), "read")
 		time.Sleep(2 * time.Hour)
-		k.call(func(ctx context.Context) {
-			if _, err := m.Token(ctx); err != nil {
-				t.Errorf("Token: %v", err)
+		var calls sync.WaitGroup
+		for i := range 50 {
+			calls.Go(func() {
+				ctx, span := k.tracers.Tracer("program").Start(t.Context(), "call")
+				defer span.End()
+				if _, err := m.Token(ctx); err != nil {
+					t.Errorf("Token: %v", err)
+				}
+			})
+			if i == 0 {
+				synctest.Wait() // the one that is the trigger
 			}
-		})
+		}
+		calls.Wait()
+		synctest.Wait()
 		k.wantSpans(`
 call
-oauth.refresh -> call
+    -> oauth.refresh (operation)
+    @ oauth.wait oauth.duration=0.05 oauth.wait.for=refresh
+oauth.refresh
     oauth.grant_type=refresh_token
     oauth.issuer=AS
     oauth.refresh.attempts=1
@@ -114,6 +146,18 @@ oauth.refresh -> call
     oauth.token.expires_in=3600
     oauth.token.rotated=true
     oauth.trigger=expired
+    oauth.waiters=50
+    -> call (trigger)
+    -> call (waiter) x49
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+| POST CLIENT
+|     http.request.method=POST
+|     http.response.status_code=200
+|     url.full=AS/token
+call x49
+    -> oauth.refresh (operation)
+    @ oauth.wait oauth.duration=0.05 oauth.wait.for=refresh
 `)
 		k.wantServer(otelauth.SpanRefresh)
 	})
@@ -131,7 +175,9 @@ func TestThrottledTwice(t *testing.T) {
 		})
 		k.wantSpans(`
 call
-oauth.refresh -> call
+    -> oauth.refresh (operation)
+    @ oauth.wait oauth.duration oauth.wait.for=refresh
+oauth.refresh
     oauth.grant_type=refresh_token
     oauth.issuer=AS
     oauth.refresh.attempts=3
@@ -141,28 +187,44 @@ oauth.refresh -> call
     oauth.token.expires_in=3600
     oauth.token.rotated=true
     oauth.trigger=expired
-    @ oauth.attempt
-      error.type=_OTHER
-      http.response.status_code=429
-      oauth.attempt.number=1
-      oauth.attempt.wait
-    @ oauth.attempt
-      error.type=_OTHER
-      http.response.status_code=503
-      oauth.attempt.number=2
-      oauth.attempt.wait
-    @ oauth.attempt
-      oauth.attempt.number=3
+    oauth.waiters=1
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.attempt error.type=_OTHER http.response.status_code=429 oauth.attempt.number=1 oauth.attempt.wait
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.attempt error.type=_OTHER http.response.status_code=503 oauth.attempt.number=2 oauth.attempt.wait
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+    @ oauth.attempt oauth.attempt.number=3
+| POST CLIENT ERROR
+|     error.type=429
+|     http.request.method=POST
+|     http.response.status_code=429
+|     url.full=AS/token
+| POST CLIENT ERROR
+|     error.type=503
+|     http.request.method=POST
+|     http.request.resend_count=1
+|     http.response.status_code=503
+|     url.full=AS/token
+| POST CLIENT
+|     http.request.method=POST
+|     http.request.resend_count=2
+|     http.response.status_code=200
+|     url.full=AS/token
 `)
-		events := k.span(otelauth.SpanRefresh).Events
-		for i, least := range []float64{5, 7} {
-			wait := value(events[i].Attributes, otelauth.AttrAttemptWait).AsFloat64()
-			if wait < least || wait > least+2 {
-				t.Errorf("attempt %d: wait of %g s, want %g and some jitter", i+1, wait, least)
+		waits := []float64{5, 7}
+		for i, e := range k.span(otelauth.SpanRefresh).Events {
+			if w := value(e.Attributes, otelauth.AttrAttemptWait).AsFloat64(); e.Name == otelauth.EventAttempt && len(waits) > 0 {
+				if w < waits[0] {
+					t.Errorf("event %d: waited %g s, want %g at least", i, w, waits[0])
+				}
+				waits = waits[1:]
 			}
-			// Waits are what passed until the next event.
-			if got := events[i+1].Time.Sub(events[i].Time).Seconds(); got != wait {
-				t.Errorf("attempt %d: wait of %g s recorded, %g s passed", i+1, wait, got)
+		}
+		for _, e := range k.span("call").Events {
+			if w := value(e.Attributes, otelauth.AttrDuration).AsFloat64(); w < 12 {
+				t.Errorf("the call waited %g s, want 12 at least", w)
 			}
 		}
 	})
@@ -172,19 +234,22 @@ func TestStepUpByRefresh(t *testing.T) {
 	bubble(t, authtest.Config{RefreshWidens: true}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		m, tok := k.started(k.config(), "read")
 		k.call(func(ctx context.Context) {
-			_, err := m.Resolve(ctx, tok, auth.Challenge{Status: 403, Error: "insufficient_scope", Scopes: []string{"write"}})
-			if err != nil {
+			c := auth.Challenge{Status: 403, Error: "insufficient_scope", Scopes: []string{"write"}, Operation: "tools/call write_note"}
+			if _, err := m.Resolve(ctx, tok, c); err != nil {
 				t.Errorf("Resolve: %v", err)
 			}
 		})
 		k.wantSpans(`
 call
 | oauth.step_up
+|     mcp.method.name=tools/call
 |     oauth.resource=MCP
 |     oauth.scopes.granted=["read","write"]
 |     oauth.scopes.required=["write"]
-|     oauth.step_up.path=refresh
-oauth.refresh -> oauth.step_up
+|     oauth.step_up.outcome=refresh
+|     -> oauth.refresh (operation)
+|     @ oauth.wait oauth.duration=0.07 oauth.wait.for=refresh
+oauth.refresh
     oauth.grant_type=refresh_token
     oauth.issuer=AS
     oauth.refresh.attempts=1
@@ -195,6 +260,14 @@ oauth.refresh -> oauth.step_up
     oauth.token.expires_in=3600
     oauth.token.rotated=true
     oauth.trigger=scopes
+    oauth.waiters=1
+    -> oauth.step_up (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+| POST CLIENT
+|     http.request.method=POST
+|     http.response.status_code=200
+|     url.full=AS/token
 `)
 	})
 }
@@ -211,7 +284,9 @@ func TestStepUpByLogin(t *testing.T) {
 		})
 		k.wantSpans(`
 call
-oauth.authorize -> call
+    -> oauth.authorize (operation)
+    @ oauth.wait oauth.duration=0.2 oauth.wait.for=authorization
+oauth.authorize
     oauth.grant_type=authorization_code
     oauth.issuer=AS
     oauth.resource=MCP
@@ -219,15 +294,42 @@ oauth.authorize -> call
     oauth.scopes.required=["read"]
     oauth.token.expires_in=3600
     oauth.trigger=challenge
+    oauth.waiters=1
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
 | oauth.discover
 |     oauth.issuer=AS
 |     oauth.resource=MCP
+| | GET CLIENT
+| |     http.request.method=GET
+| |     http.response.status_code=200
+| |     url.full=RS/.well-known/oauth-protected-resource/mcp
+| | GET CLIENT
+| |     http.request.method=GET
+| |     http.response.status_code=200
+| |     url.full=AS/.well-known/oauth-authorization-server
 | oauth.register
 |     oauth.issuer=AS
+| | POST CLIENT
+| |     http.request.method=POST
+| |     http.response.status_code=201
+| |     url.full=AS/register
+| oauth.await_user
+|     oauth.grant_type=authorization_code
+|     oauth.issuer=AS
+| oauth.exchange
+|     oauth.grant_type=authorization_code
+|     oauth.issuer=AS
+| | POST CLIENT
+| |     http.request.method=POST
+| |     http.response.status_code=200
+| |     url.full=AS/token
 `)
-		k.wantServer(otelauth.SpanAuthorization, otelauth.SpanDiscovery, otelauth.SpanRegistration)
+		k.wantServer(otelauth.SpanAuthorization, otelauth.SpanDiscovery, otelauth.SpanRegistration, otelauth.SpanUser, otelauth.SpanExchange)
 
 		k.spans.Reset()
+		k.srv.Inject(authtest.AuthorizeEndpoint, authtest.Delay(20*time.Second))
 		k.call(func(ctx context.Context) {
 			_, err := m.Resolve(ctx, tok, auth.Challenge{Status: 403, Error: "insufficient_scope", Scopes: []string{"write"}})
 			if err != nil {
@@ -240,8 +342,12 @@ call
 |     oauth.resource=MCP
 |     oauth.scopes.granted=["read","write"]
 |     oauth.scopes.required=["write"]
-|     oauth.step_up.path=authorization
-oauth.refresh -> oauth.step_up
+|     oauth.step_up.outcome=authorization
+|     -> oauth.refresh (operation)
+|     -> oauth.authorize (operation)
+|     @ oauth.wait oauth.duration=0.07 oauth.wait.for=refresh
+|     @ oauth.wait oauth.duration oauth.wait.for=authorization
+oauth.refresh
     oauth.grant_type=refresh_token
     oauth.issuer=AS
     oauth.refresh.attempts=1
@@ -252,7 +358,15 @@ oauth.refresh -> oauth.step_up
     oauth.token.expires_in=3600
     oauth.token.rotated=true
     oauth.trigger=scopes
-oauth.authorize -> oauth.step_up
+    oauth.waiters=1
+    -> oauth.step_up (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+| POST CLIENT
+|     http.request.method=POST
+|     http.response.status_code=200
+|     url.full=AS/token
+oauth.authorize
     oauth.grant_type=authorization_code
     oauth.issuer=AS
     oauth.resource=MCP
@@ -260,9 +374,72 @@ oauth.authorize -> oauth.step_up
     oauth.scopes.required=["write"]
     oauth.token.expires_in=3600
     oauth.trigger=scopes
+    oauth.waiters=1
+    -> oauth.step_up (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
 | oauth.discover
 |     oauth.issuer=AS
 |     oauth.resource=MCP
+| | GET CLIENT
+| |     http.request.method=GET
+| |     http.response.status_code=200
+| |     url.full=RS/.well-known/oauth-protected-resource/mcp
+| | GET CLIENT
+| |     http.request.method=GET
+| |     http.response.status_code=200
+| |     url.full=AS/.well-known/oauth-authorization-server
+| oauth.await_user
+|     oauth.grant_type=authorization_code
+|     oauth.issuer=AS
+| oauth.exchange
+|     oauth.grant_type=authorization_code
+|     oauth.issuer=AS
+| | POST CLIENT
+| |     http.request.method=POST
+| |     http.response.status_code=200
+| |     url.full=AS/token
+`)
+		if user := k.span(otelauth.SpanUser); user.EndTime.Sub(user.StartTime) < 20*time.Second {
+			t.Errorf("the user took %v, want 20s", user.EndTime.Sub(user.StartTime))
+		}
+	})
+}
+
+func TestAdoptedFromAnotherProcess(t *testing.T) {
+	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		cfg := k.config()
+		cfg.Store = new(slowStore)
+		ours, _ := k.started(cfg, "read")
+		other := cfg
+		other.Tracer = nil
+		theirs := k.manager(other)
+		time.Sleep(2 * time.Hour)
+		if _, err := theirs.Token(t.Context()); err != nil {
+			t.Fatalf("the other process: %v", err)
+		}
+		k.call(func(ctx context.Context) {
+			if _, err := ours.Token(ctx); err != nil {
+				t.Errorf("Token: %v", err)
+			}
+		})
+		k.wantSpans(`
+call
+    -> oauth.refresh (operation)
+    @ oauth.wait oauth.duration=0.23 oauth.wait.for=refresh
+oauth.refresh
+    oauth.grant_type=refresh_token
+    oauth.issuer=AS
+    oauth.refresh.attempts=1
+    oauth.refresh.outcome=adopted
+    oauth.resource=MCP
+    oauth.scopes.granted=["read"]
+    oauth.token.expires_in=3599
+    oauth.trigger=expired
+    oauth.waiters=1
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0.03
+    @ oauth.token.adopted
 `)
 	})
 }
@@ -279,7 +456,9 @@ func TestPermanentFailure(t *testing.T) {
 		})
 		k.wantSpans(`
 call
-oauth.refresh -> call ERROR
+    -> oauth.refresh (operation)
+    @ oauth.wait error.type=invalid_grant oauth.duration=0.05 oauth.wait.for=refresh
+oauth.refresh ERROR
     error.type=invalid_grant
     http.response.status_code=400
     oauth.grant_type=refresh_token
@@ -288,41 +467,20 @@ oauth.refresh -> call ERROR
     oauth.refresh.outcome=failed
     oauth.resource=MCP
     oauth.trigger=expired
-    @ oauth.attempt
-      error.type=invalid_grant
-      http.response.status_code=400
-      oauth.attempt.number=1
+    oauth.waiters=1
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.attempt error.type=invalid_grant http.response.status_code=400 oauth.attempt.number=1
+| POST CLIENT ERROR
+|     error.type=400
+|     http.request.method=POST
+|     http.response.status_code=400
+|     url.full=AS/token
 `)
 	})
 }
 
 func TestRefreshByGrant(t *testing.T) {
-	bubble(t, authtest.Config{NoRefreshToken: true}, authtest.Protection{}, func(t *testing.T, k *kit) {
-		cfg := k.config()
-		cfg.Grant = grant.ClientCredentials{}
-		m, _ := k.started(cfg, "read")
-		time.Sleep(2 * time.Hour)
-		k.call(func(ctx context.Context) {
-			if _, err := m.Token(ctx); err != nil {
-				t.Errorf("Token: %v", err)
-			}
-		})
-		k.wantSpans(`
-call
-oauth.refresh -> call
-    oauth.grant_type=client_credentials
-    oauth.issuer=AS
-    oauth.refresh.attempts=1
-    oauth.refresh.outcome=refreshed
-    oauth.resource=MCP
-    oauth.scopes.granted=["read"]
-    oauth.token.expires_in=3600
-    oauth.trigger=expired
-`)
-	})
-}
-
-func TestRefreshByGrantThrottled(t *testing.T) {
 	bubble(t, authtest.Config{NoRefreshToken: true}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		cfg := k.config()
 		cfg.Grant = grant.ClientCredentials{}
@@ -336,7 +494,9 @@ func TestRefreshByGrantThrottled(t *testing.T) {
 		})
 		k.wantSpans(`
 call
-oauth.refresh -> call
+    -> oauth.refresh (operation)
+    @ oauth.wait oauth.duration oauth.wait.for=refresh
+oauth.refresh
     oauth.grant_type=client_credentials
     oauth.issuer=AS
     oauth.refresh.attempts=2
@@ -345,13 +505,31 @@ oauth.refresh -> call
     oauth.scopes.granted=["read"]
     oauth.token.expires_in=3600
     oauth.trigger=expired
-    @ oauth.attempt
-      error.type=_OTHER
-      http.response.status_code=429
-      oauth.attempt.number=1
-      oauth.attempt.wait
-    @ oauth.attempt
-      oauth.attempt.number=2
+    oauth.waiters=1
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.attempt error.type=_OTHER http.response.status_code=429 oauth.attempt.number=1 oauth.attempt.wait
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+    @ oauth.attempt oauth.attempt.number=2
+| oauth.exchange ERROR
+|     error.type=_OTHER
+|     http.response.status_code=429
+|     oauth.grant_type=client_credentials
+|     oauth.issuer=AS
+| | POST CLIENT ERROR
+| |     error.type=429
+| |     http.request.method=POST
+| |     http.response.status_code=429
+| |     url.full=AS/token
+| oauth.exchange
+|     oauth.grant_type=client_credentials
+|     oauth.issuer=AS
+| | POST CLIENT
+| |     http.request.method=POST
+| |     http.request.resend_count=1
+| |     http.response.status_code=200
+| |     url.full=AS/token
 `)
 	})
 }
@@ -368,9 +546,30 @@ func TestUnsavedToken(t *testing.T) {
 				t.Errorf("Refresh: %v", err)
 			}
 		})
-		if !value(k.span(otelauth.SpanRefresh).Attributes, otelauth.AttrTokenUnsaved).AsBool() {
-			t.Errorf("%s is not set", otelauth.AttrTokenUnsaved)
-		}
+		k.wantSpans(`
+call
+    -> oauth.refresh (operation)
+    @ oauth.wait oauth.duration=0.05 oauth.wait.for=refresh
+oauth.refresh
+    oauth.grant_type=refresh_token
+    oauth.issuer=AS
+    oauth.refresh.attempts=1
+    oauth.refresh.outcome=refreshed
+    oauth.resource=MCP
+    oauth.scopes.granted=["read"]
+    oauth.token.expires_in=3600
+    oauth.token.rotated=true
+    oauth.token.unsaved=true
+    oauth.trigger=explicit
+    oauth.waiters=1
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved error.type=_OTHER oauth.duration=0
+| POST CLIENT
+|     http.request.method=POST
+|     http.response.status_code=200
+|     url.full=AS/token
+`)
 		if err := m.Close(); err == nil {
 			t.Error("Close: no error, want that of the store")
 		}
@@ -390,6 +589,37 @@ func (s *failingStore) Save(ctx context.Context, key auth.Key, r *auth.Record) (
 	return s.MemoryStore.Save(ctx, key, r)
 }
 
+// The first call in a process waits for the store.
+func TestWaitForTheStore(t *testing.T) {
+	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		cfg := k.config()
+		cfg.Store = new(slowStore)
+		m := k.manager(cfg)
+		k.call(func(ctx context.Context) {
+			if _, err := m.Token(ctx); !errors.Is(err, auth.ErrNoToken) {
+				t.Errorf("Token: %v", err)
+			}
+		})
+		k.wantSpans(`
+call
+    @ oauth.wait oauth.duration=0.2 oauth.wait.for=store
+`)
+	})
+}
+
+// slowStore is far away.
+type slowStore struct{ auth.MemoryStore }
+
+func (s *slowStore) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
+	time.Sleep(200 * time.Millisecond)
+	return s.MemoryStore.Load(ctx, key)
+}
+
+func (s *slowStore) Lock(ctx context.Context, key auth.Key) (func(), error) {
+	time.Sleep(30 * time.Millisecond)
+	return s.MemoryStore.Lock(ctx, key)
+}
+
 func TestRevocation(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		m, _ := k.started(k.config(), "read")
@@ -402,6 +632,81 @@ func TestRevocation(t *testing.T) {
 call
 | oauth.revoke
 |     oauth.issuer=AS
+| | POST CLIENT x2
+| |     http.request.method=POST
+| |     http.response.status_code=200
+| |     url.full=AS/revoke
+`)
+	})
+}
+
+// Who has no span is counted, but not linked to; who leaves is not forgotten.
+func TestWaitersWithoutSpanAndWithoutPatience(t *testing.T) {
+	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		m, _ := k.started(k.config(), "read")
+		time.Sleep(2 * time.Hour)
+		k.srv.Inject(authtest.TokenEndpoint, authtest.Delay(10*time.Second))
+		go func() { _, _ = m.Token(t.Context()) }()
+		synctest.Wait()
+		k.call(func(ctx context.Context) {
+			ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+			defer cancel()
+			if _, err := m.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Token: %v", err)
+			}
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		k.wantSpans(`
+oauth.refresh
+    oauth.grant_type=refresh_token
+    oauth.issuer=AS
+    oauth.refresh.attempts=1
+    oauth.refresh.outcome=refreshed
+    oauth.resource=MCP
+    oauth.scopes.granted=["read"]
+    oauth.token.expires_in=3600
+    oauth.token.rotated=true
+    oauth.trigger=expired
+    oauth.waiters=2
+    -> call (waiter)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+| POST CLIENT
+|     http.request.method=POST
+|     http.response.status_code=200
+|     url.full=AS/token
+call
+    -> oauth.refresh (operation)
+    @ oauth.wait error.type=_OTHER oauth.duration=0.5 oauth.wait.for=refresh
+`)
+	})
+}
+
+func TestStepUpRefused(t *testing.T) {
+	bubble(t, authtest.Config{RefreshWidens: true}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		m, tok := k.started(k.config(), "read")
+		c := auth.Challenge{Status: 403, Error: "insufficient_scope", Scopes: []string{"write"}}
+		for range 2 {
+			var err error
+			if tok, err = m.Resolve(t.Context(), tok, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		k.spans.Reset()
+		k.call(func(ctx context.Context) {
+			if _, err := m.Resolve(ctx, tok, c); err == nil {
+				t.Error("Resolve: no error")
+			}
+		})
+		k.wantSpans(`
+call
+| oauth.step_up ERROR
+|     error.type=_OTHER
+|     oauth.resource=MCP
+|     oauth.scopes.required=["write"]
+|     oauth.step_up.outcome=refused
 `)
 	})
 }
@@ -419,8 +724,8 @@ func TestFailures(t *testing.T) {
 		"registration, known":      {authtest.RegistrationEndpoint, authtest.OAuthError("invalid_redirect_uri", 400), []string{otelauth.SpanRegistration, otelauth.SpanAuthorization}, "invalid_redirect_uri", 400, false},
 		"registration, unknown":    {authtest.RegistrationEndpoint, authtest.OAuthError("canary_code", 400), []string{otelauth.SpanRegistration, otelauth.SpanAuthorization}, "_OTHER", 400, false},
 		"authorization refused":    {authtest.AuthorizeEndpoint, authtest.OAuthError("access_denied", 0), []string{otelauth.SpanAuthorization}, "access_denied", 0, false},
-		"code exchange refused":    {authtest.TokenEndpoint, authtest.OAuthError("invalid_target", 400), []string{otelauth.SpanAuthorization}, "invalid_target", 400, false},
-		"code exchange, a website": {authtest.TokenEndpoint, authtest.HTMLStatus(404), []string{otelauth.SpanAuthorization}, "_OTHER", 404, false},
+		"code exchange refused":    {authtest.TokenEndpoint, authtest.OAuthError("invalid_target", 400), []string{otelauth.SpanAuthorization, otelauth.SpanExchange}, "invalid_target", 400, false},
+		"code exchange, a website": {authtest.TokenEndpoint, authtest.HTMLStatus(404), []string{otelauth.SpanAuthorization, otelauth.SpanExchange}, "_OTHER", 404, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -438,7 +743,7 @@ func TestFailures(t *testing.T) {
 				}
 				failed := map[string]bool{}
 				for _, s := range k.spans.GetSpans() {
-					if s.Status.Code != codes.Error {
+					if s.Status.Code != codes.Error || s.SpanKind == trace.SpanKindClient {
 						continue
 					}
 					failed[s.Name] = true
@@ -472,9 +777,10 @@ func TestDetachedIsARoot(t *testing.T) {
 		})
 		k.wantSpans(`
 call
-oauth.refresh -> call
+oauth.refresh
     oauth.refresh.attempts=1
     oauth.refresh.outcome=adopted
+    -> call (trigger)
 `)
 	})
 }

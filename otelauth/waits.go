@@ -1,0 +1,63 @@
+package otelauth
+
+import (
+	"context"
+	"slices"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mcptokens/mcptokens/auth"
+)
+
+// maxLinks bounds the links of an operation to those who wait for it. The SDK
+// keeps 128 links of a span and drops the oldest, which would be the one to the
+// trigger.
+const maxLinks = 100
+
+// TraceWaitStart implements [auth.WaitTracer]. The span of the operation gets a
+// link to the caller's.
+func (t *tracer) TraceWaitStart(ctx, operation context.Context, data auth.WaitStart) context.Context {
+	op := operationOf(operation)
+	if op == nil || t.off {
+		return ctx
+	}
+	op.waitedForBy(t, trace.SpanContextFromContext(ctx))
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		if to := op.span.SpanContext(); to.IsValid() {
+			span.AddLink(t.link(to, "operation"))
+		}
+	}
+	return ctx
+}
+
+// waitedForBy counts a call and links to its span, once.
+func (op *operation) waitedForBy(t *tracer, caller trace.SpanContext) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	op.waiters++
+	same := func(sc trace.SpanContext) bool {
+		return sc.SpanID() == caller.SpanID() && sc.TraceID() == caller.TraceID()
+	}
+	if !caller.IsValid() || len(op.linked) >= maxLinks || slices.ContainsFunc(op.linked, same) {
+		return
+	}
+	op.linked = append(op.linked, caller)
+	op.span.AddLink(t.link(caller, "waiter"))
+}
+
+// TraceWaitEnd implements [auth.WaitTracer]. The caller's span gets an event. It
+// is no failure of the caller's: whether it is one they decide themselves.
+func (t *tracer) TraceWaitEnd(ctx context.Context, data auth.WaitEnd) {
+	m := newAttributes()
+	m.text(AttrWaitFor, string(data.For))
+	m.errorType(data.Err)
+	t.record(ctx, t.measure.wait, data.Duration, m)
+
+	span := trace.SpanFromContext(ctx)
+	if t.off || !span.IsRecording() {
+		return
+	}
+	a := attributes{AttrWaitFor.String(string(data.For)), AttrDuration.Float64(data.Duration.Seconds())}
+	a.errorType(data.Err)
+	t.event(span, EventWait, a)
+}
