@@ -1,17 +1,13 @@
 package filestore
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
+	"github.com/mcptokens/mcptokens/internal/atomicfile"
 	"github.com/mcptokens/mcptokens/internal/errtext"
 )
-
-// tempInfix is what the names of temporary files have in common.
-const tempInfix = ".tmp-"
 
 // readPrivate reads a file that nobody else can read; it follows no link. A
 // file that is not there is [fs.ErrNotExist], within an *Error as all else.
@@ -55,12 +51,7 @@ func irregular(path string, at fs.FileInfo) error {
 // replace writes a file so that it holds either what it did or data, and data
 // durably when replace returns nil.
 func replace(path string, data []byte) error {
-	temp, err := writeTemp(path, data)
-	if err != nil {
-		return err
-	}
-	if err := rename(temp, path); err != nil {
-		_ = os.Remove(temp)
+	if err := atomicfile.Replace(path, data); err != nil {
 		return &Error{Op: "write", Path: path, Err: err}
 	}
 	return nil
@@ -68,36 +59,15 @@ func replace(path string, data []byte) error {
 
 // writeTemp writes data to a new file beside path and flushes it.
 func writeTemp(path string, data []byte) (temp string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+tempInfix+"*") // mode 0600
-	if err != nil {
+	if temp, err = atomicfile.WriteTemp(path, data); err != nil {
 		return "", &Error{Op: "write", Path: path, Err: err}
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(f.Name())
-		return "", &Error{Op: "write", Path: path, Err: err}
-	}
-	return f.Name(), nil
-}
-
-// rename moves a file within its directory, durably.
-func rename(from, to string) error {
-	if err := patiently(func() error { return os.Rename(from, to) }); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(to))
+	return temp, nil
 }
 
 // remove removes a file, durably.
 func remove(path string) error {
-	err := patiently(func() error { return os.Remove(path) })
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
+	if err := atomicfile.Remove(path); err != nil {
 		return &Error{Op: "remove", Path: path, Err: err}
 	}
 	return nil

@@ -50,6 +50,7 @@ import (
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/internal/atomicfile"
 	"github.com/mcptokens/mcptokens/internal/errtext"
 	"github.com/mcptokens/mcptokens/internal/filelock"
 )
@@ -199,7 +200,7 @@ func (s *Store) prepare() error {
 		return &Error{Op: "open", Path: s.dir, Err: err}
 	}
 	if missing != nil {
-		_ = syncDir(filepath.Dir(s.dir)) // may be another user's, and the next power failure is far
+		_ = atomicfile.SyncDir(filepath.Dir(s.dir)) // may be another user's, and the next power failure is far
 	}
 	return private("open", s.dir, at)
 }
@@ -209,7 +210,7 @@ func (s *Store) prepare() error {
 func (s *Store) tidy() {
 	entries, _ := os.ReadDir(s.dir)
 	for _, e := range entries {
-		if !strings.Contains(e.Name(), tempInfix) {
+		if !strings.Contains(e.Name(), atomicfile.TempInfix) {
 			continue
 		}
 		if at, err := e.Info(); err == nil && at.Mode().IsRegular() && time.Since(at.ModTime()) > time.Hour {
@@ -276,7 +277,7 @@ func (s *Store) current(key auth.Key) (*auth.Record, error) {
 	var e *Error
 	if errors.Is(err, auth.ErrCorruptRecord) && errors.As(err, &e) {
 		aside := e.Path + ".corrupt-" + time.Now().UTC().Format("20060102T150405.000000000Z")
-		if moveErr := rename(e.Path, aside); moveErr != nil {
+		if moveErr := atomicfile.Rename(e.Path, aside); moveErr != nil {
 			e.Advice = "move it away; it could not be moved to " + aside + ": " + errtext.Describe(moveErr)
 		} else {
 			e.Advice = "moved to " + aside

@@ -3,7 +3,6 @@
 package filestore
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -33,20 +32,3 @@ func private(op, path string, at fs.FileInfo) error {
 func openNoFollow(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }
-
-// syncDir makes renames in a directory durable. Some file systems cannot, and
-// need not.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = d.Close() }()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return nil
-}
-
-// patiently calls f: here, nobody who has a file open is in the way.
-func patiently(f func() error) error { return f() }
