@@ -35,6 +35,18 @@
 // and the fallback waits for it. The connection then stays on the older
 // protocol version, though. To avoid that, call manager.Authorize before
 // Initialize, or raise client.WithDiscoverTimeout.
+//
+// # Stdio servers
+//
+// A stdio server gets its token from its environment. [CommandFunc] puts it
+// there under mcp-go's own stdio transport. An environment stays as it is while
+// a process runs and a token does not, so there are two ways to a server that
+// runs for longer:
+//
+//	mcpgo.NewStdio(manager, "server", nil, mcpgo.WithTokenFile("TOKEN_FILE", nil))                    // it reads a file
+//	mcpgo.NewStdio(manager, "server", nil, mcpgo.WithTokenVariable("TOKEN"), mcpgo.WithRestart())    // it is restarted
+//
+// The server gets the variables listed at [CommandFunc] and no others.
 package mcpgo
 
 import (

@@ -14,7 +14,6 @@ import (
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
-	"go.uber.org/goleak"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
@@ -22,8 +21,6 @@ import (
 	"github.com/mcptokens/mcptokens/auth/grant"
 	"github.com/mcptokens/mcptokens/mcpgo"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is an authorization server and a protected mcp-go server, in memory.
 type world struct {
