@@ -46,7 +46,13 @@
 //	mcpgo.NewStdio(manager, "server", nil, mcpgo.WithTokenFile("TOKEN_FILE", nil))                    // it reads a file
 //	mcpgo.NewStdio(manager, "server", nil, mcpgo.WithTokenVariable("TOKEN"), mcpgo.WithRestart())    // it is restarted
 //
-// The server gets the variables listed at [CommandFunc] and no others.
+// The server gets the variables listed at [CommandFunc] and no others. [Wrap]
+// around either resolves the challenges that the server passes on.
+//
+// Which file: command.go and environment.go (what a server is started with),
+// tokenfile.go, stdio.go and child.go (the transport and its processes),
+// restart.go (when a process is replaced, and who waits for it), handshake.go
+// (what the new process is told), listen.go (the request that never ends).
 package mcpgo
 
 import (

@@ -122,6 +122,19 @@ func serve(mode string) int {
 		}
 		return token + " " + fmt.Sprint(answer.Content), nil
 	})
+	// guarded wants a better token than the first.
+	s.AddTool(mcp.NewTool("guarded"), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		now := look()
+		if now.FilePath != "" {
+			now.Token = now.FileToken
+		}
+		if now.Token != "level-1" {
+			return mcp.NewToolResultText(now.Token), nil
+		}
+		result := mcp.NewToolResultError("not with this token")
+		result.Meta = mcp.NewMetaFromMap(map[string]any{"mcp/www_authenticate": `Bearer error="insufficient_scope", scope="more"`})
+		return result, nil
+	})
 	// announce tells of a changed resource and a changed tool list.
 	add("announce", func(context.Context, mcp.CallToolRequest) (string, error) {
 		s.SendNotificationToAllClients(string(mcp.MethodNotificationResourceUpdated), map[string]any{"uri": "test://r", "by": token})

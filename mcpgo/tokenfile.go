@@ -86,13 +86,16 @@ func NewTokenFile(ctx context.Context, src auth.Source, path string) (*TokenFile
 	return f, nil
 }
 
+var _ Placement = (*TokenFile)(nil).Place
+
 // Path is where the file is.
 func (f *TokenFile) Path() string { return f.path }
 
-// Place brings the file up to date before request is sent, so that a server
-// that a challenge sent for another token finds it there: it is the placement
-// that [Wrap] wants for a server that reads a file. Neither token nor request
-// is changed. The file is never taken back to an older token than it holds.
+// Place is a [Placement], for servers that are not run by [NewStdio], which does
+// this by itself: it brings the file up to date before request is sent, so that
+// a server that had sent a challenge finds the token that answers it. Neither
+// token nor request is changed. The file is never taken back to an older token
+// than it holds.
 //
 // Errors: *[TokenFileError], *[TokenTypeError], those of the source, and ctx's.
 func (f *TokenFile) Place(ctx context.Context, token *auth.Token, request *mcptransport.JSONRPCRequest) error {
