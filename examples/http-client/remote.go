@@ -14,6 +14,7 @@ import (
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/browser"
 	"github.com/mcptokens/mcptokens/auth/grant"
+	"github.com/mcptokens/mcptokens/internal/storeflag"
 	"github.com/mcptokens/mcptokens/mcpgo"
 )
 
@@ -25,7 +26,7 @@ func useServer(ctx context.Context, o options, stdout, stderr io.Writer, logger 
 	if o.headless {
 		agent = browser.Headless{}
 	}
-	store, closeStore, err := openStore(o.store)
+	store, closeStore, err := storeflag.Open(o.store, "mcptokens http-client")
 	if err != nil {
 		return err
 	}
