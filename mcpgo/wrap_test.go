@@ -571,6 +571,49 @@ func TestWrapKeepsOptionalInterfaces(t *testing.T) {
 	}
 }
 
+// Over HTTP both kinds of challenge are met once each: a 401 below, a tool
+// result that names scopes by Wrap. WithAuth alone leaves results alone.
+func TestWrapOverWithAuth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as := authtest.NewServerConfig(t, authtest.Config{InMemory: true})
+		p := storyProtection
+		p.InBand = true
+		w := world{as: as, mcp: as.Protect(server.NewStreamableHTTPServer(newMCPServer()), p)}
+		m := w.manager(t, w.headless())
+		inner, err := mcptransport.NewStreamableHTTP(w.mcp.URL, mcpgo.WithAuth(m, mcpgo.WithBaseClient(as.Client())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone := w.client(t, m)
+		if err := initialize(t.Context(), alone); err != nil {
+			t.Fatal(err)
+		}
+		var request mcp.CallToolRequest
+		request.Params.Name = "write"
+		if result, err := alone.CallTool(t.Context(), request); err != nil || !result.IsError || as.Counts().Authorize != 1 {
+			t.Errorf("WithAuth alone: %+v, %v after %d logins; want the result as it came", result, err, as.Counts().Authorize)
+		}
+		if got := w.mcp.Counts(); got.Unauthorized != 1 {
+			t.Errorf("%d 401s, want the first", got.Unauthorized)
+		}
+
+		c := client.NewClient(mcpgo.Wrap(inner, m))
+		defer c.Close()
+		if err := initialize(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		before := w.mcp.Counts()
+		if result, err := c.CallTool(t.Context(), request); err != nil || result.IsError {
+			t.Errorf("with Wrap: %+v, %v", result, err)
+		}
+		after := w.mcp.Counts()
+		if after.Requests-before.Requests != 2 || after.Forbidden-before.Forbidden != 1 || as.Counts().Authorize != 2 {
+			t.Errorf("%d requests, %d refused, %d logins; want one refusal, one login, one resend",
+				after.Requests-before.Requests, after.Forbidden-before.Forbidden, as.Counts().Authorize)
+		}
+	})
+}
+
 // Without WithAuth below, Wrap alone does what the transport lets it see of
 // HTTP: 401s, of Start, requests and notifications.
 func TestWrapAloneOverHTTP(t *testing.T) {

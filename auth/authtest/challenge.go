@@ -20,8 +20,12 @@ func (res *Resource) serve(w http.ResponseWriter, r *http.Request) {
 		res.challenge(w, r, http.StatusUnauthorized, "invalid_token", res.protection.Scopes)
 		return
 	}
-	need, ok := res.need(w, r)
+	need, call, ok := res.need(w, r)
 	if !ok {
+		return
+	}
+	if res.protection.InBand && call != nil && covers(have, res.protection.Scopes) && !covers(have, need) {
+		res.challengeInBand(w, call, need)
 		return
 	}
 	if !covers(have, res.protection.Scopes) {
@@ -65,29 +69,33 @@ func (res *Resource) judge(r *http.Request) (token string, scopes []string, v Ve
 }
 
 // need returns the scopes that the JSON-RPC messages in a request need, beyond those that every
-// request does.
-func (res *Resource) need(w http.ResponseWriter, r *http.Request) ([]string, bool) {
+// request does, and the ID of the message if it is a single tools/call.
+func (res *Resource) need(w http.ResponseWriter, r *http.Request) (need []string, call json.RawMessage, ok bool) {
 	p := &res.protection
 	if r.Method != http.MethodPost || len(p.ToolScopes)+len(p.MethodScopes) == 0 {
-		return nil, true
+		return nil, nil, true
 	}
 	body, ok := readBody(w, r)
 	if !ok {
-		return nil, false
+		return nil, nil, false
 	}
-	var need []string
-	for _, m := range messages(body) {
+	batch := messages(body)
+	for _, m := range batch {
 		need = union(need, p.MethodScopes[m.Method])
 		if m.Method == "tools/call" {
 			need = union(need, p.ToolScopes[m.Params.Name])
+			if len(batch) == 1 {
+				call = m.ID
+			}
 		}
 	}
-	return need, true
+	return need, call, true
 }
 
 // message is the part of a JSON-RPC request that says what it wants.
 type message struct {
-	Method string `json:"method"`
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
 	Params struct {
 		Name string `json:"name"`
 	} `json:"params"`
@@ -124,6 +132,18 @@ func (res *Resource) challenge(w http.ResponseWriter, r *http.Request, status in
 	}
 	w.Header().Set("WWW-Authenticate", c.Header)
 	http.Error(w, http.StatusText(status), status)
+}
+
+// challengeInBand refuses a tool's call in its result.
+func (res *Resource) challengeInBand(w http.ResponseWriter, id json.RawMessage, scopes []string) {
+	res.mu.Lock()
+	res.counts.Forbidden++
+	res.mu.Unlock()
+	writeJSON(w, http.StatusOK, map[string]any{"jsonrpc": "2.0", "id": id, "result": map[string]any{
+		"isError": true,
+		"content": []any{map[string]any{"type": "text", "text": "more scopes are needed"}},
+		"_meta":   map[string]any{"mcp/www_authenticate": []string{res.header("insufficient_scope", scopes)}},
+	}})
 }
 
 // header writes the challenge. Its parameters need no escaping: neither scopes nor URLs may hold a

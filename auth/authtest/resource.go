@@ -23,6 +23,9 @@ type Protection struct {
 	Scopes []string
 	// ToolScopes are needed, beyond Scopes, for a tools/call of the tool of that name. Default: none.
 	ToolScopes map[string][]string
+	// InBand answers a tools/call that lacks ToolScopes with a tool result, as hosted servers do: its
+	// _meta["mcp/www_authenticate"] holds the challenge. Default: false, a 403.
+	InBand bool
 	// MethodScopes are needed, beyond Scopes, for JSON-RPC requests of that method, "resources/read"
 	// for instance. Default: none.
 	MethodScopes map[string][]string
