@@ -113,6 +113,14 @@ type Config struct {
 	// follow redirects, metadata requests stay on their origin. Default: 30 s
 	// timeout.
 	HTTPClient *http.Client
+	//
+	// Without a Transport of its own it keeps to public addresses, looked at
+	// when they are dialled, for all that a resource on the Internet leads to
+	// (RFC 9728 section 7.7, MCP 2026-07-28 security best practices on SSRF).
+	// A resource that is itself in a private network, or on this machine, leads
+	// anywhere; so may a Server and a Client.Issuer that are configured, and
+	// requests that go through a proxy. With a Transport its dialer decides:
+	// set http.DefaultTransport to have no limits.
 
 	// Tracer is told of every operation; see otelauth. Default: none.
 	Tracer Tracer
@@ -163,10 +171,10 @@ func RequestedScopes(_, requested []string) []string { return requested }
 // use its Resource and Subject. It is read-only.
 type shared struct {
 	Config
-	trace     *traced
-	post      *http.Client // never follows a redirect
-	discovery discovery.Client
-	private   bool // the store is the manager's own
+	plain   *http.Client // HTTPClient as configured; that is traced
+	trace   *traced
+	post    *http.Client // never follows a redirect
+	private bool         // the store is the manager's own
 }
 
 func newShared(cfg Config) (*shared, error) {
@@ -175,14 +183,15 @@ func newShared(cfg Config) (*shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	trace := newTraced(cfg.Tracer, cfg.Logger)
-	cfg.HTTPClient = trace.client(cfg.HTTPClient, logged)
+	trace, plain := newTraced(cfg.Tracer, cfg.Logger), cfg.HTTPClient
+	trace.resends = trace.request != nil || logged
+	cfg.HTTPClient = trace.client(plain)
 	return &shared{
-		Config:    cfg,
-		trace:     trace,
-		post:      httpx.NoRedirect(cfg.HTTPClient),
-		discovery: discovery.Client{HTTPClient: cfg.HTTPClient},
-		private:   private,
+		Config:  cfg,
+		plain:   plain,
+		trace:   trace,
+		post:    httpx.NoRedirect(cfg.HTTPClient),
+		private: private,
 	}, nil
 }
 

@@ -3,9 +3,11 @@ package auth
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/mcptokens/mcptokens/auth/discovery"
+	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 // found is what discovery found: where to get a token, and for what.
@@ -38,13 +40,13 @@ func (m *Manager) discover(ctx context.Context, rec *Record, c Challenge) (*foun
 
 func (m *Manager) discoverResource(ctx context.Context, rec *Record, c Challenge) (*found, error) {
 	if m.cfg.Server != nil { // an issuer alone
-		srv, err := m.cfg.discovery.AuthorizationServer(ctx, m.cfg.Server.Issuer)
+		srv, err := m.discovery().AuthorizationServer(ctx, m.cfg.Server.Issuer)
 		if err != nil {
 			return nil, err
 		}
 		return &found{server: srv, resource: m.canonical}, nil
 	}
-	prm, err := m.cfg.discovery.ProtectedResource(ctx, m.resource, c.ResourceMetadata)
+	prm, err := m.discovery().ProtectedResource(ctx, m.resource, c.ResourceMetadata)
 	if errors.Is(err, discovery.ErrNotFound) {
 		prm, err = &discovery.ProtectedResource{}, nil
 	}
@@ -54,14 +56,14 @@ func (m *Manager) discoverResource(ctx context.Context, rec *Record, c Challenge
 	f := &found{resource: orElse(prm.Resource, m.canonical), scopes: prm.ScopesSupported}
 	if len(prm.AuthorizationServers) == 0 {
 		// A server of MCP 2025-03-26 is its own authorization server.
-		f.server, err = m.cfg.discovery.Legacy(ctx, m.resource)
+		f.server, err = m.discovery().Legacy(ctx, m.resource)
 		return f, err
 	}
 	issuer, err := m.chooseIssuer(prm.AuthorizationServers, rec)
 	if err != nil {
 		return nil, err
 	}
-	f.server, err = m.cfg.discovery.AuthorizationServer(ctx, issuer)
+	f.server, err = m.discovery().AuthorizationServer(ctx, issuer)
 	return f, err
 }
 
@@ -116,7 +118,7 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 	}
 	if rec.Issuer != "" {
 		ctx := m.cfg.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.canonical, Issuer: rec.Issuer})
-		srv, err := m.cfg.discovery.AuthorizationServer(ctx, rec.Issuer)
+		srv, err := m.discovery().AuthorizationServer(ctx, rec.Issuer)
 		m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: rec.Issuer, Err: err})
 		if err == nil {
 			resource := rec.Resource
@@ -146,7 +148,7 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 // resourceName is what the resource's metadata call it (RFC 9728 section 2):
 // the indicator that whoever else asked for tokens will have sent.
 func (m *Manager) resourceName(ctx context.Context) (string, error) {
-	prm, err := m.cfg.discovery.ProtectedResource(ctx, m.resource, "")
+	prm, err := m.discovery().ProtectedResource(ctx, m.resource, "")
 	switch {
 	case errors.Is(err, discovery.ErrNotFound):
 		return m.canonical, nil
@@ -154,6 +156,31 @@ func (m *Manager) resourceName(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return orElse(prm.Resource, m.canonical), nil
+}
+
+// guarded is the client for URLs that the resource leads to: a resource on the
+// Internet does not lead into the network of this machine, see
+// [Config.HTTPClient]. A server that the user configured may be anywhere.
+func (m *Manager) guarded() *http.Client {
+	if m.cfg.Server == nil {
+		if c := m.home.Guard(m.cfg.plain, m.cfg.Client.Issuer); c != m.cfg.plain {
+			return m.cfg.trace.client(c)
+		}
+	}
+	return m.cfg.HTTPClient
+}
+
+// discovery fetches metadata with the guarded client.
+func (m *Manager) discovery() *discovery.Client {
+	return &discovery.Client{HTTPClient: m.guarded()}
+}
+
+// poster is the guarded client that never follows a redirect.
+func (m *Manager) poster() *http.Client {
+	if c := m.guarded(); c != m.cfg.HTTPClient {
+		return httpx.NoRedirect(c)
+	}
+	return m.cfg.post
 }
 
 func (m *Manager) rememberServer(f *found) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcptokens/mcptokens/auth/discovery"
 	"github.com/mcptokens/mcptokens/auth/registration"
 	"github.com/mcptokens/mcptokens/internal/errtext"
 )
@@ -73,7 +74,8 @@ func (f *Flow) RegisteredRedirectURIs(ctx context.Context) []string {
 func (f *Flow) Discover(ctx context.Context, issuer string) (srv *Server, err error) {
 	ctx = f.m.cfg.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: f.m.canonical, Issuer: issuer})
 	err = f.try(ctx, func(ctx context.Context) (err error) {
-		srv, err = f.m.cfg.discovery.AuthorizationServer(ctx, issuer)
+		found := discovery.Client{HTTPClient: f.m.cfg.HTTPClient} // the user named the issuer
+		srv, err = found.AuthorizationServer(ctx, issuer)
 		return err
 	})
 	f.m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: issuer, Err: err})
@@ -160,7 +162,7 @@ func (f *Flow) once(ctx context.Context, request func(ctx context.Context) error
 
 // HTTPClient is the client for further requests to the authorization server.
 // It never follows redirects.
-func (f *Flow) HTTPClient() *http.Client { return f.m.cfg.post }
+func (f *Flow) HTTPClient() *http.Client { return f.m.poster() }
 
 func cloneForm(form url.Values) url.Values {
 	c := make(url.Values, len(form)+1)

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 const (
@@ -28,6 +30,7 @@ type Manager struct {
 	// and the store call it.
 	resource, canonical string
 	subject             string
+	home                httpx.Home // of resource
 	hub                 hub
 
 	current atomic.Pointer[snapshot]
@@ -54,7 +57,7 @@ func NewManager(cfg Config) (*Manager, error) {
 }
 
 func newManager(s *shared, resource, canonical, subject string) *Manager {
-	m := &Manager{cfg: s, resource: resource, canonical: canonical, subject: subject}
+	m := &Manager{cfg: s, resource: resource, canonical: canonical, subject: subject, home: httpx.Home{URL: resource}}
 	m.st.rec = &Record{Resource: canonical, Issuer: m.configuredIssuer()}
 	if s.private {
 		m.st.loadedAt = wallNow() // there is nothing to read

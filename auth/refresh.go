@@ -372,7 +372,7 @@ func (m *Manager) checkMoved(ctx context.Context, rec *Record, c Challenge) erro
 	if m.cfg.Server != nil || rec.Issuer == "" {
 		return nil
 	}
-	prm, err := m.cfg.discovery.ProtectedResource(ctx, m.resource, c.ResourceMetadata)
+	prm, err := m.discovery().ProtectedResource(ctx, m.resource, c.ResourceMetadata)
 	if err != nil || len(prm.AuthorizationServers) == 0 || slices.Contains(prm.AuthorizationServers, rec.Issuer) {
 		return nil
 	}

@@ -60,7 +60,7 @@ func (m *Manager) register(ctx context.Context, srv *Server, want registration.M
 	defer cancel()
 	var reg *registration.Client
 	_, err := m.retry(ctx, 0, func(ctx context.Context) (err error) {
-		reg, err = registration.Register(ctx, m.cfg.HTTPClient, srv.RegistrationEndpoint, meta)
+		reg, err = registration.Register(ctx, m.guarded(), srv.RegistrationEndpoint, meta)
 		var answered *registration.Error
 		if err != nil && !errors.As(err, &answered) { // nothing was sent: the metadata are wrong
 			problem := strings.TrimPrefix(err.Error(), "client registration: ")

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
+	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 // errNoRevocation says that the server has no revocation endpoint.
@@ -105,7 +106,10 @@ func (m *Manager) revokeOne(ctx context.Context, srv *Server, c *Client, token, 
 	fail := &TokenError{Issuer: srv.Issuer, GrantType: "revocation of " + hint}
 	resp, _, err := m.postForm(ctx, srv, c, srv.RevocationEndpoint, url.Values{"token": {token}, "token_type_hint": {hint}}, "")
 	if err != nil {
-		fail.Err, fail.class = err, classTransient // revoking twice does no harm
+		fail.Err = err
+		if httpx.NewTransportError(err).Temporary() {
+			fail.class = classTransient // revoking twice does no harm
+		}
 		return fail
 	}
 	defer drain(resp.Body)

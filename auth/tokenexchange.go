@@ -55,7 +55,7 @@ func (f *Flow) TokenExchange(ctx context.Context, srv *Server, c *Client, form u
 	ctx = trace.TraceExchangeStart(ctx, ExchangeStart{Issuer: orElse(srv.Issuer, shownURL(srv.TokenEndpoint)), Grant: grantTokenExchange})
 	defer func() { trace.TraceExchangeEnd(ctx, ExchangeEnd{Err: err}) }()
 	err = f.try(ctx, func(ctx context.Context) error {
-		resp, sent, err := f.m.postForm(ctx, srv, c, srv.TokenEndpoint, form, "")
+		resp, sent, err := f.m.postFormBy(ctx, f.m.cfg.post, srv, c, srv.TokenEndpoint, form, "")
 		return readAnswer(newTokenError(srv, grantTokenExchange), resp, sent, err, func(body []byte) (err error) {
 			tok, err = parseExchangeResponse(body, time.Now(), splitScopes(form.Get("scope")))
 			return err

@@ -176,6 +176,11 @@ func (m *Manager) postBound(ctx context.Context, srv *Server, c *Client, form ur
 // postForm posts an authenticated form. sent reports, when there is no
 // response, whether the server may have got the whole request all the same.
 func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint string, form url.Values, proof string) (resp *http.Response, sent bool, err error) {
+	return m.postFormBy(ctx, m.poster(), srv, c, endpoint, form, proof)
+}
+
+// postFormBy is postForm by hc, for servers that the resource did not name.
+func (m *Manager) postFormBy(ctx context.Context, hc *http.Client, srv *Server, c *Client, endpoint string, form url.Values, proof string) (resp *http.Response, sent bool, err error) {
 	if endpoint == "" {
 		return nil, false, &ConfigError{"Config.Server", "has no endpoint for this request"}
 	}
@@ -215,7 +220,7 @@ func (m *Manager) postForm(ctx context.Context, srv *Server, c *Client, endpoint
 		punctual(ctx, req)
 	}
 	req.Header = header
-	resp, err = m.cfg.post.Do(req)
+	resp, err = hc.Do(req)
 	if err != nil {
 		return nil, written.Load(), err
 	}

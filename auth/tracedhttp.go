@@ -14,11 +14,10 @@ import (
 
 // client is c (nil: the default) whose requests are told of, if anybody wants to
 // know.
-func (t *traced) client(c *http.Client, logged bool) *http.Client {
-	if t.request == nil && !logged {
+func (t *traced) client(c *http.Client) *http.Client {
+	if !t.resends {
 		return c
 	}
-	t.resends = true
 	traced := http.Client{Timeout: 30 * time.Second}
 	if c != nil {
 		traced = *c

@@ -110,7 +110,7 @@ func checkNamed(field, raw string, base *url.URL) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	if httpx.IsLoopback(u.Hostname()) && !httpx.IsLoopback(base.Hostname()) {
+	if httpx.IsLocalName(u.Hostname()) && !httpx.IsLocalName(base.Hostname()) {
 		return nil, fmt.Errorf("%w: %s is on this machine, but %s, which names it, is not: the server has to name a URL that others reach",
 			ErrInsecureURL, field, httpx.Origin(base))
 	}

@@ -38,9 +38,11 @@ func (e *TransportError) SafeText() string { return e.Error() }
 func (e *TransportError) Unwrap() error { return e.Err }
 
 // Temporary reports whether the same request may succeed later. It may, except when the
-// caller gave up, the server's certificate is not trusted or a redirect was refused.
+// caller gave up, the server's certificate is not trusted, or a redirect or an address was
+// refused.
 func (e *TransportError) Temporary() bool {
-	return !errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, ErrRedirect) && !isCertificateError(e.Err)
+	return !errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, ErrRedirect) &&
+		!errors.Is(e.Err, ErrPrivateAddress) && !isCertificateError(e.Err)
 }
 
 func isCertificateError(err error) bool {

@@ -54,6 +54,22 @@ func IsLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
+// IsLocalName reports whether host, without port or brackets, is this machine or its link
+// without anybody having to be asked: what IsLoopback says, names below .localhost, the
+// unspecified, link-local and multicast addresses, and the spellings of an address that only
+// some resolvers take, such as 127.1 and 0x7f000001. It is for refusing, IsLoopback for
+// allowing.
+func IsLocalName(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addr = addr.Unmap()
+		return addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast() || addr.IsMulticast()
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	// No top-level domain begins with a digit (RFC 3696 section 2).
+	return last == "localhost" || last != "" && '0' <= last[0] && last[0] <= '9'
+}
+
 // SameOrigin reports whether a and b have the same scheme, host and port (RFC 6454 section
 // 5). Case is ignored and a default port may be left out.
 func SameOrigin(a, b *url.URL) bool {
