@@ -219,7 +219,8 @@ func (m *Manager) selectScopes(where *found, rec *Record, c Challenge, extra []s
 	if len(initial) == 0 && len(m.cfg.Scopes) == 0 && rec.Requested == nil && len(grantedScopes(rec)) == 0 && len(extra) == 0 {
 		initial = where.scopes
 	}
-	scopes := unionScopes(m.cfg.Scopes, grantedScopes(rec), rec.Requested, initial, extra)
+	scopes := unionScopes(m.cfg.Scopes, grantedScopes(rec), rec.Requested, extra)
+	scopes, _ = boundedScopes(scopes, initial)
 	// A refresh token is asked for where the server has a scope for it. Alone
 	// it would turn "no scope: your default" into "this scope only".
 	if len(scopes) > 0 && m.cfg.Grant.Interactive() && slices.Contains(where.server.ScopesSupported, "offline_access") {

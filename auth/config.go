@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth/discovery"
@@ -112,7 +113,6 @@ type Config struct {
 	// redirect policy is not used: requests that carry credentials never
 	// follow redirects, metadata requests stay on their origin. Default: 30 s
 	// timeout.
-	HTTPClient *http.Client
 	//
 	// Without a Transport of its own it keeps to public addresses, looked at
 	// when they are dialled, for all that a resource on the Internet leads to
@@ -121,6 +121,7 @@ type Config struct {
 	// anywhere; so may a Server and a Client.Issuer that are configured, and
 	// requests that go through a proxy. With a Transport its dialer decides:
 	// set http.DefaultTransport to have no limits.
+	HTTPClient *http.Client
 
 	// Tracer is told of every operation; see otelauth. Default: none.
 	Tracer Tracer
@@ -254,7 +255,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Client.Issuer == "" && c.Server != nil {
 		c.Client.Issuer = c.Server.Issuer
 	}
-	c.Scopes = normalizeScopes(c.Scopes)
+	if c.Scopes = normalizeScopes(c.Scopes); slices.ContainsFunc(c.Scopes, func(s string) bool { return !isScope(s) }) {
+		return c, &ConfigError{"Config.Scopes", notScopes}
+	}
 	c.RefreshWindow = orDefault(c.RefreshWindow, DefaultRefreshWindow)
 	c.RefreshTimeout = orDefault(c.RefreshTimeout, DefaultRefreshTimeout)
 	c.AuthorizationTimeout = orDefault(c.AuthorizationTimeout, DefaultAuthorizationTimeout)
@@ -272,6 +275,8 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	return c, nil
 }
+
+const notScopes = "has an entry that is no scope of RFC 6749 section 3.3: list each scope as a string of its own, in ASCII, without spaces and quotation marks"
 
 // checkServer validates a configured server.
 func checkServer(s *Server) error {

@@ -53,7 +53,7 @@ func (m *Manager) discoverResource(ctx context.Context, rec *Record, c Challenge
 	if err != nil {
 		return nil, err
 	}
-	f := &found{resource: orElse(prm.Resource, m.canonical), scopes: prm.ScopesSupported}
+	f := &found{resource: orElse(prm.Resource, m.canonical), scopes: onlyScopes(prm.ScopesSupported)}
 	if len(prm.AuthorizationServers) == 0 {
 		// A server of MCP 2025-03-26 is its own authorization server.
 		f.server, err = m.discovery().Legacy(ctx, m.resource)

@@ -66,8 +66,44 @@ func missingScopes(granted, wanted []string) []string {
 }
 
 // splitScopes parses a scope value: words separated by spaces (RFC 6749
-// section 3.3).
-func splitScopes(s string) []string { return normalizeScopes(strings.Fields(s)) }
+// section 3.3). Words that are no scopes are left out: nobody could ask for
+// them, and they would stand in logs and traces.
+func splitScopes(s string) []string { return onlyScopes(strings.Fields(s)) }
+
+// onlyScopes is normalizeScopes without the words that are no scopes.
+func onlyScopes(words []string) []string {
+	return normalizeScopes(slices.DeleteFunc(slices.Clone(words), func(s string) bool { return !isScope(s) }))
+}
+
+// isScope reports whether s is a scope-token: printable ASCII without space,
+// quotation mark and backslash (RFC 6749 section 3.3).
+func isScope(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// maxScopeBytes bounds the scopes that servers can make a manager ask for, all
+// together, as the scope parameter has them. They are kept with the token, and
+// a server that names others each time must not make that grow for ever.
+const maxScopeBytes = 64 << 10
+
+// boundedScopes returns base with all of more, or, if they do not fit, base as
+// it is and false.
+func boundedScopes(base, more []string) ([]string, bool) {
+	all := unionScopes(base, more)
+	size := 0
+	for _, s := range all {
+		size += len(s) + 1
+	}
+	if size > maxScopeBytes && len(all) > len(base) {
+		return base, false
+	}
+	return all, true
+}
 
 // joinScopes renders the scope parameter.
 func joinScopes(s []string) string { return strings.Join(s, " ") }

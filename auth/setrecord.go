@@ -100,6 +100,9 @@ func (m *Manager) checkForeign(r *Record) error {
 		return &ConfigError{"Token", "has neither AccessToken nor RefreshToken; set one"}
 	}
 	t := r.Token
+	if !presentable(t.AccessToken) {
+		return &ConfigError{"Token.AccessToken", "has a space, a control character or one beyond ASCII, which no header can carry; set the token alone"}
+	}
 	if typ := canonicalTokenType(t.TokenType); typ != "Bearer" && typ != "DPoP" {
 		return &ConfigError{"Token.TokenType", "must be Bearer or DPoP; leave it empty for Bearer"}
 	} else if typ == "DPoP" && (m.cfg.DPoP == nil || t.binding == nil) {

@@ -20,11 +20,9 @@ const (
 	stepUpMemory = 5 * time.Minute
 
 	// maxUpgrades bounds the upgrades of all sets of scopes together within
-	// stepUpMemory, against a server that names new scopes each time.
+	// stepUpMemory, and so how many sets are remembered, against a server that
+	// names new scopes each time.
 	maxUpgrades = 16
-
-	// maxStepUps bounds how many sets of scopes are remembered.
-	maxStepUps = 64
 )
 
 // stepUp remembers the upgrades for one set of scopes.
@@ -46,6 +44,9 @@ func (m *Manager) UpgradeScopes(ctx context.Context, scopes ...string) (*Token, 
 	scopes = normalizeScopes(scopes)
 	if len(scopes) == 0 {
 		return nil, &ConfigError{"scopes", "is empty; name the scopes to add"}
+	}
+	if slices.ContainsFunc(scopes, func(s string) bool { return !isScope(s) }) {
+		return nil, &ConfigError{"scopes", notScopes}
 	}
 	if err := m.ensureLoaded(ctx); err != nil {
 		return nil, err
@@ -100,18 +101,17 @@ func stepUpKey(c Challenge) string {
 // number of callers with one token count once. The caller holds m.mu.
 func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time.Time) (*stepUp, error) {
 	s := &m.st
+	all := 0
+	for k, e := range s.stepUps {
+		if !now.Before(e.until) {
+			delete(s.stepUps, k)
+			continue
+		}
+		all += e.attempts()
+	}
 	entry := s.stepUps[key]
-	if entry == nil || !now.Before(entry.until) {
-		if s.stepUps == nil {
-			s.stepUps = make(map[string]*stepUp)
-		}
-		for k, e := range s.stepUps {
-			if !now.Before(e.until) || len(s.stepUps) >= maxStepUps {
-				delete(s.stepUps, k)
-			}
-		}
-		entry = &stepUp{until: now.Add(stepUpMemory)}
-		s.stepUps[key] = entry
+	if entry == nil {
+		entry = &stepUp{until: now.Add(stepUpMemory)} // kept when it counts one
 	}
 	refuse := func() error {
 		return &InsufficientScopeError{
@@ -129,15 +129,14 @@ func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time
 		m.storeStepUp(entry, c.Scopes)
 		return entry, refuse()
 	}
-	all := 0
-	for _, e := range s.stepUps {
-		if now.Before(e.until) {
-			all += e.attempts()
-		}
-	}
-	if all >= maxUpgrades {
+	_, fits := boundedScopes(unionScopes(grantedScopes(s.rec), s.rec.Requested), c.Scopes)
+	if all >= maxUpgrades || !fits {
 		return entry, refuse() // it asks for something else each time
 	}
+	if s.stepUps == nil {
+		s.stepUps = make(map[string]*stepUp)
+	}
+	s.stepUps[key] = entry
 	if len(c.Scopes) == 0 && (s.found == nil || coversScopes(rejected.Scopes, s.found.scopes)) {
 		entry.rejected = append(entry.rejected, rejected)
 		entry.err = refuse()

@@ -65,6 +65,18 @@ func (t *Token) seal() *Token {
 	return &c
 }
 
+// presentable reports whether an Authorization header can carry the access
+// token s: visible ASCII characters only. RFC 6750 section 2.1 allows fewer,
+// RFC 6749 appendix A.12 a space as well, which would end it.
+func presentable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 // live reports whether the access token can still be presented at now.
 func (t *Token) live(now time.Time) bool {
 	return t != nil && t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))

@@ -25,6 +25,8 @@ var (
 	errMalformed    = errtext.New("the answer is JSON but no token response of RFC 6749 section 5.1")
 	errNoAccess     = errtext.New("the token response has no access_token")
 	errNoTokenType  = errtext.New("the token response has no token_type")
+	errBadAccess    = errtext.New("the token response has an access_token with characters that no header can carry")
+	errManyScopes   = errtext.New("the token response has more than 64 KiB of scopes")
 	errTokenType    = errtext.New("the token response has a token_type other than Bearer and DPoP")
 	errUnreadable   = errtext.New("the answer broke off or is larger than 1 MiB")
 	errUnbound      = errtext.New("the token is bound to a key; set Config.DPoP")
@@ -274,6 +276,10 @@ func parseTokenResponse(body []byte, now time.Time, requested []string) (*Token,
 	switch {
 	case r.AccessToken == nil || *r.AccessToken == "":
 		return nil, errNoAccess
+	case !presentable(*r.AccessToken):
+		return nil, errBadAccess
+	case r.Scope != nil && len(*r.Scope) > maxScopeBytes:
+		return nil, errManyScopes
 	case r.TokenType == nil || *r.TokenType == "":
 		return nil, errNoTokenType
 	}

@@ -132,7 +132,11 @@ func TestAuthorizationServerEndpoints(t *testing.T) {
 			"script":          "javascript:canary",
 		} {
 			t.Run(field+" "+name, func(t *testing.T) {
-				_, c := newWeb(map[string]page{asOAuth: minimal(as, fmt.Sprintf(",%q:%q", field, endpoint))})
+				doc := minimal(as, fmt.Sprintf(",%q:%q", field, endpoint))
+				if field == "token_endpoint" {
+					doc.body = fmt.Sprintf(`{"issuer":%q,%q:%q}`, as, field, endpoint)
+				}
+				_, c := newWeb(map[string]page{asOAuth: doc})
 				got, err := c.AuthorizationServer(t.Context(), as)
 				checkError(t, err, ErrInsecureURL, false)
 				if got != nil || !strings.Contains(err.Error(), field) {

@@ -3,7 +3,7 @@ package registration
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -113,9 +113,20 @@ func TestValidateDocument(t *testing.T) {
 		}
 	}
 
-	// doc returns a valid document with more members appended.
+	// doc returns a valid document with these members added or replaced.
 	doc := func(more string) string {
-		return fmt.Sprintf(`{"client_id":%q,"client_name":"E","redirect_uris":["https://app.example.com/cb"]%s}`, documentURL, more)
+		members := map[string]json.RawMessage{
+			"client_id": json.RawMessage(strconv.Quote(documentURL)), "client_name": json.RawMessage(`"E"`),
+			"redirect_uris": json.RawMessage(`["https://app.example.com/cb"]`),
+		}
+		if err := json.Unmarshal([]byte("{"+more[1:]+"}"), &members); err != nil {
+			t.Fatal(err)
+		}
+		all, err := json.Marshal(members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(all)
 	}
 	invalid := []struct {
 		name, doc string

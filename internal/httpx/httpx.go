@@ -11,6 +11,7 @@
 package httpx
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -63,17 +64,13 @@ func IsJSON(contentType string) bool {
 // DecodeObject decodes a JSON object into the struct that v points to. It returns an error
 // that is ErrMalformed and names the member, never its value.
 //
-// Names are matched exactly. encoding/json alone ignores case, so that a document with both
-// "issuer" and "Issuer" would be read differently here and by those who check it elsewhere.
+// Names are matched exactly, and each may be there once. encoding/json alone ignores case and
+// takes the last of several, so that a document with both "issuer" and "Issuer", or with two
+// of either, would be read differently here and by those who check it elsewhere.
 func DecodeObject(data []byte, v any) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil || members == nil {
-		return errtext.Errorf(ErrMalformed, "not a JSON object")
-	}
-	for name := range members {
-		if !isMemberName(name) {
-			delete(members, name)
-		}
+	members, err := objectMembers(data)
+	if err != nil {
+		return err
 	}
 	exact, err := json.Marshal(members)
 	if err != nil {
@@ -89,6 +86,35 @@ func DecodeObject(data []byte, v any) error {
 		return errtext.Errorf(ErrMalformed, "a member has a value that cannot be read")
 	}
 	return nil
+}
+
+// objectMembers returns the members of a JSON object whose names are those of OAuth members.
+func objectMembers(data []byte) (map[string]json.RawMessage, error) {
+	notObject := errtext.Errorf(ErrMalformed, "not a JSON object")
+	if !json.Valid(data) {
+		return nil, notObject
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, notObject
+	}
+	members := make(map[string]json.RawMessage)
+	for d.More() {
+		t, err := d.Token()
+		name, ok := t.(string)
+		var value json.RawMessage
+		if err != nil || !ok || d.Decode(&value) != nil {
+			return nil, notObject
+		}
+		if !isMemberName(name) {
+			continue
+		}
+		if _, twice := members[name]; twice {
+			return nil, errtext.Errorf(ErrMalformed, "a member is there more than once")
+		}
+		members[name] = value
+	}
+	return members, nil
 }
 
 // isMemberName reports whether name is spelt like every OAuth member is: lower case ASCII
@@ -120,13 +146,15 @@ func ErrorCode(code string) string {
 
 // RetryAfter returns the delay that a Retry-After header asks for, in either form of RFC 9110
 // section 10.2.3, as seen at now. It returns 0 when there is none, when it makes no sense and
-// when its date has passed. It does not cap: the caller knows how long is too long.
+// when its date has passed. It does not cap, but for what a time.Duration can hold: the caller
+// knows how long is too long.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if value == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+	// What does not fit is the largest number that does.
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {

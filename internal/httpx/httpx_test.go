@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -77,6 +78,11 @@ func TestDecodeObject(t *testing.T) {
 	}{
 		{name: "object", in: `{"issuer":"a","other":{"deep":[1]}}`, want: "a"},
 		{name: "another spelling does not override", in: `{"issuer":"a","Issuer":"evil","ISSUER":"evil"}`, want: "a"},
+		{name: "a member twice", in: `{"issuer":"a","issuer":"a"}`, err: "more than once"},
+		{name: "another member twice", in: `{"issuer":"a","other":1,"other":2}`, err: "more than once"},
+		{name: "a member twice further down", in: `{"issuer":"a","values":{"x":"1","x":"2"}}`, want: "a"},
+		{name: "a foreign name twice", in: `{"issuer":"a","Issuer":"b","Issuer":"c"}`, want: "a"},
+		{name: "nested too deep", in: `{"issuer":"a","other":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`, err: "not a JSON object"},
 		{name: "nor does it stand in", in: `{"Issuer":"evil"}`},
 		{name: "nor one that folds to it", in: "{\"i\u017fsuer\":\"evil\"}"},
 		{name: "surrounding space", in: " \n{\"issuer\":\"a\"}\n", want: "a"},
@@ -150,7 +156,8 @@ func TestRetryAfter(t *testing.T) {
 		"-5":                            0,
 		"1.5":                           0,
 		"soon":                          0,
-		"99999999999999999999":          0,
+		"4294967295":                    math.MaxUint32 * time.Second,
+		"99999999999999999999":          math.MaxUint32 * time.Second, // 136 years, not "now"
 		"Tue, 28 Jul 2026 12:01:30 GMT": 90 * time.Second,
 		"Tue, 28 Jul 2026 11:00:00 GMT": 0,
 	} {
