@@ -1,0 +1,117 @@
+package auth_test
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mcptokens/mcptokens/auth"
+)
+
+// FuzzChallenges checks that what a server puts into WWW-Authenticate is read
+// within bounds, and read the same when it is written out again by the book.
+func FuzzChallenges(f *testing.F) {
+	for _, seed := range []string{
+		`Bearer`,
+		`Bearer realm="mcp", error="insufficient_scope", scope="a b", resource_metadata="https://h/.well-known/oauth-protected-resource"`,
+		`Basic realm="x", Bearer error=invalid_token, DPoP algs="ES256", error="use_dpop_nonce"`,
+		`Negotiate YII=, Bearer scope=`,
+		`Bearer resource_metadata=https://h/a?b=c`,
+		`Bearer realm="say \"hi\" \\ there"`,
+		`Bearer scope="unterminated`,
+		`Bearer scope="a` + "\r\nX-Injected: 1" + `"`,
+		",,, =\t\x00\xff",
+	} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, one, two string) {
+		values := []string{one, two}
+		all := auth.ParseChallenges(values)
+		if len(all) > 32 {
+			t.Errorf("%d challenges", len(all))
+		}
+		size := 0
+		for _, c := range all {
+			size += len(c.Scheme)
+			for name, value := range c.Params {
+				size += len(name) + len(value)
+			}
+			checkChallenge(t, c)
+		}
+		if size > len(one)+len(two) {
+			t.Errorf("%d bytes read from %d", size, len(one)+len(two))
+		}
+		for _, status := range []int{401, 403} {
+			c, ok := auth.ResponseChallenge(status, http.Header{"Www-Authenticate": values})
+			if ok != (status == 401 || c.InsufficientScope()) || c.Status != status {
+				t.Errorf("ResponseChallenge(%d) = %+v, %v", status, c, ok)
+			}
+		}
+	})
+}
+
+// checkChallenge checks one challenge that was read.
+func checkChallenge(t *testing.T, c auth.Challenge) {
+	t.Helper()
+	seen := make(map[string]bool)
+	for _, s := range c.Scopes {
+		if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '"' || r == '\\' }) || seen[s] {
+			t.Errorf("scope %q", s)
+		}
+		seen[s] = true
+	}
+	again := auth.ParseChallenges([]string{written(c)})
+	if len(again) != 1 || !reflect.DeepEqual(again[0], c) {
+		t.Errorf("%+v\nis written %q\nwhich is read %+v", c, written(c), again)
+	}
+}
+
+// written is a challenge by the grammar of RFC 9110 section 11.6.1, every value
+// as a quoted string.
+func written(c auth.Challenge) string {
+	params := make([]string, 0, len(c.Params))
+	for _, name := range slices.Sorted(maps.Keys(c.Params)) {
+		quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(c.Params[name])
+		params = append(params, name+`="`+quoted+`"`)
+	}
+	return strings.TrimSpace(c.Scheme + " " + strings.Join(params, ", "))
+}
+
+// FuzzRecord checks that bytes from a store are refused or are a record that
+// can be stored again and is then the same.
+func FuzzRecord(f *testing.F) {
+	for _, seed := range []string{
+		`{"version":1}`,
+		`{"version":1,"key":{"resource":"https://h/mcp","subject":"u"},"generation":3,"issuer":"https://as","token":{"access_token":"a","refresh_token":"r","expiry":"2026-07-28T12:00:00Z","scopes":["x"]}}`,
+		`{"version":1,"registration":{"client_id":"c","client_secret":"s","client_secret_expiry":"2026-07-28T12:00:00+02:00"},"step_ups":[{"scopes":["x"],"attempts":2,"until":"2026-07-28T12:00:00Z"}]}`,
+		`{"version":1,"proof_key":"AAEC","token":{"expiry":"9999-12-31T23:59:59Z"}}`,
+		`{"version":2}`, `{"version":-1}`, `{`, `null`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key, rec, err := auth.DecodeRecord(data)
+		if err != nil {
+			if rec != nil {
+				t.Error("a record beside an error")
+			}
+			return
+		}
+		encoded, err := auth.EncodeRecord(key, rec)
+		if err != nil {
+			return // a time that JSON cannot hold in UTC
+		}
+		key2, rec2, err := auth.DecodeRecord(encoded)
+		if err != nil || key2 != key {
+			t.Fatalf("decoding %s: key %v, want %v, error %v", encoded, key2, key, err)
+		}
+		twice, err := auth.EncodeRecord(key2, rec2)
+		if err != nil || !bytes.Equal(twice, encoded) {
+			t.Errorf("encoded %s, then %s, error %v", encoded, twice, err)
+		}
+	})
+}
