@@ -33,6 +33,8 @@ func TestConfigErrors(t *testing.T) {
 		{"negative refresh timeout", auth.Config{Resource: resource, RefreshTimeout: -1}, "Config.RefreshTimeout", "must not be negative"},
 		{"negative authorization timeout", auth.Config{Resource: resource, AuthorizationTimeout: -1}, "Config.AuthorizationTimeout", "must not be negative"},
 		{"negative limit", auth.Config{Resource: resource, StepUpLimit: -1}, "Config.StepUpLimit", "must not be negative"},
+		{"two scopes in one string", auth.Config{Resource: resource, Scopes: []string{"secret secret"}}, "Config.Scopes", "each scope"},
+		{"scope with a line break", auth.Config{Resource: resource, Scopes: []string{"secret\n"}}, "Config.Scopes", "RFC 6749"},
 		{"secret without client", auth.Config{Resource: resource, Client: auth.Client{Secret: "secret"}}, "Config.Client.ID", "is empty"},
 		{"authentication without client", auth.Config{Resource: resource, Client: auth.Client{Auth: new(proving)}}, "Config.Client.ID", "is empty"},
 		{"metadata document without path", auth.Config{Resource: resource, ClientMetadataURL: "https://client.example.com"}, "Config.ClientMetadataURL", "with a path"},

@@ -102,6 +102,8 @@ func TestSetTokenRefusesWhatIsNoToken(t *testing.T) {
 	}{
 		{"nil", nil, "Token"},
 		{"empty", &auth.Token{}, "Token"},
+		{"line break in it", &auth.Token{AccessToken: "a\r\nX-Injected: 1"}, "Token.AccessToken"},
+		{"with its type", &auth.Token{AccessToken: "Bearer a"}, "Token.AccessToken"},
 		{"type that cannot be presented", &auth.Token{AccessToken: "a", TokenType: "mac"}, "Token.TokenType"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -5,14 +5,18 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // defaultBodyLimit is [RoundTripper.BodyLimit] when it is zero.
 const defaultBodyLimit = 1 << 20
 
-// discardLimit is how much of an unwanted response is read so that its
-// connection can be used again.
-const discardLimit = 64 << 10
+// discardLimit and discardTime are how much of an unwanted response is read, and
+// for how long, so that its connection can be used again.
+const (
+	discardLimit = 64 << 10
+	discardTime  = time.Second
+)
 
 // replay knows how a request's body can be sent again; nil when there is
 // nothing to know, because there is no body or GetBody makes it anew.
@@ -106,8 +110,11 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// discard reads a little of a response that nobody wants and closes it.
+// discard reads a little of a response that nobody wants and closes it. A server
+// that sends it byte by byte does not hold up what comes next.
 func discard(resp *http.Response) {
+	slow := time.AfterFunc(discardTime, func() { _ = resp.Body.Close() })
+	defer slow.Stop()
 	_, _ = io.CopyN(io.Discard, resp.Body, discardLimit)
 	_ = resp.Body.Close()
 }

@@ -71,6 +71,7 @@ var publicTransport = sync.OnceValue(func() *http.Transport {
 func newPublicTransport(base *http.Transport) *http.Transport {
 	t := base.Clone()
 	t.Proxy = nil
+	t.MaxResponseHeaderBytes = MaxBody
 	t.DialContext = (&net.Dialer{Timeout: defaultTimeout, KeepAlive: defaultTimeout, Control: onlyIf(isPublic, errNotPublic)}).DialContext
 	return t
 }
