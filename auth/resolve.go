@@ -140,25 +140,35 @@ func (m *Manager) reject(now time.Time) error {
 	r := s.rejections
 	if s.rejected == nil || !s.rejected.same(s.rec.Token) {
 		s.rejected = s.rec.Token
-		if now.Sub(r.last) > freshness {
-			r.inRow = 0
-		}
-		r.inRow++
-		r.last = now
 		allowed := rejectionsRenewed
 		if !s.canRenew(m.cfg.Grant) {
 			allowed = rejectionsByLogin
 		}
-		if over := r.inRow - allowed; over > 0 {
-			r.until = now.Add(min(time.Second<<min(over, 10), 5*time.Minute))
-			r.last = r.until
-		}
+		r.note(now, allowed)
 		m.republish(now)
 	}
 	if now.Before(r.until) {
 		return m.rejectedError()
 	}
 	return nil
+}
+
+// note counts a rejection; after those allowed, each one bars the next token for
+// longer.
+func (r *rejections) note(now time.Time, allowed int) {
+	if now.Sub(r.last) > freshness {
+		r.inRow = 0
+	}
+	r.inRow++
+	r.last = now
+	if over := r.inRow - allowed; over > 0 {
+		r.bar(now, over)
+	}
+}
+
+func (r *rejections) bar(now time.Time, over int) {
+	r.until = now.Add(min(time.Second<<min(over, 10), 5*time.Minute))
+	r.last = r.until
 }
 
 // barred reports whether the server had so many tokens rejected that it gets no

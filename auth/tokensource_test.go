@@ -17,7 +17,7 @@ import (
 func TestTokenSource(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
-		m, tok := k.started(k.config())
+		m, tok := k.started(k.config(), "read", "write")
 		src := m.TokenSource(t.Context())
 		got, err := src.Token()
 		if err != nil {
@@ -25,6 +25,9 @@ func TestTokenSource(t *testing.T) {
 		}
 		if got.AccessToken != tok.AccessToken || got.Type() != "Bearer" || !got.Expiry.Equal(tok.Expiry) || got.RefreshToken != "" || !got.Valid() {
 			t.Errorf("got %+v", got)
+		}
+		if got.Extra("scope") != "read write" {
+			t.Errorf("scope is %v", got.Extra("scope"))
 		}
 		if next, err := m.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
@@ -40,6 +43,19 @@ func TestTokenSource(t *testing.T) {
 		if resp.StatusCode != 200 {
 			t.Errorf("the server answers %d", resp.StatusCode)
 		}
+	})
+
+	// It could not be presented: nobody there can prove the key.
+	t.Run("DPoP", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			k := newDPoPKit(t, authtest.Protection{})
+			m := k.manager(k.cfg)
+			k.authorize(m)
+			got, err := m.TokenSource(t.Context()).Token()
+			if ce := asError[*auth.ConfigError](t, err); got != nil || ce.Field != "Config.DPoP" {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
 	})
 
 	t.Run("errors", func(t *testing.T) {
