@@ -24,6 +24,9 @@
 //     it and what happens when they leave: flight.go
 //   - which errors exist: errors.go, those of stores in store.go and record.go,
 //     of DPoP in proof.go, of grants in grant/errors.go; which events: event.go
+//   - tokens that somebody else got: setrecord.go (to look after them from now
+//     on), fromtokensource.go (who goes on looking after them); tokensource.go
+//     hands them on
 //   - what is stored and how processes share it: store.go, persist.go, record.go;
 //     many users in one process: pool.go
 //

@@ -180,6 +180,11 @@ func (e *External) Close() error {
 	return nil
 }
 
+// Format makes every fmt verb print the source without its secrets.
+func (e *External) Format(f fmt.State, _ rune) {
+	redact(f, "auth.External{"+shownURL(e.resource)+"}")
+}
+
 // unable is the error for which the source is not even asked; the caller holds
 // e.mu.
 func (e *External) unable(now time.Time) error {

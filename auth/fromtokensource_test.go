@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -80,6 +81,9 @@ func TestFromTokenSource(t *testing.T) {
 		first := sourceToken(t, src)
 		if first.Authorization() != "Bearer cloud-i" || first.RefreshToken != "" || !slices.Equal(first.Scopes, []string{"read", "write"}) || time.Until(first.Expiry) != time.Hour {
 			t.Errorf("got %v", first)
+		}
+		if text := fmt.Sprintf("%v %+v %#v", src, src, src); strings.Contains(text, "cloud-i") || !strings.Contains(text, cloudResource) {
+			t.Errorf("it prints as %s", text)
 		}
 		if src.Resource() != cloudResource {
 			t.Errorf("Resource = %q", src.Resource())
