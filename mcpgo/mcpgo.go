@@ -53,6 +53,13 @@
 // tokenfile.go, stdio.go and child.go (the transport and its processes),
 // restart.go (when a process is replaced, and who waits for it), handshake.go
 // (what the new process is told), listen.go (the request that never ends).
+//
+// # Coming from mcp-go's own OAuth
+//
+// A program that logs its user in with mcp-go's OAuth handler may keep doing so
+// and leave the rest to a manager: [WithOAuth], or [TokenStore] where nothing
+// else may change. [FromTokenStore] takes along the tokens that users have
+// already. MIGRATION.md, beside this file, shows before, after and what changes.
 package mcpgo
 
 import (
@@ -83,7 +90,7 @@ func WithBaseClient(base *http.Client) Option { return func(o *options) { o.base
 // It replaces mcp-go's HTTP client, so of these mcp-go options the last one
 // given wins: WithAuth, WithHTTPBasicClient. To keep your own client use
 // [WithBaseClient]. WithHTTPTimeout works if it comes after WithAuth. Do not
-// combine it with WithHTTPOAuth.
+// combine it with WithHTTPOAuth: [WithOAuth] does that.
 func WithAuth(src auth.Source, opts ...Option) mcptransport.StreamableHTTPCOption {
 	return mcptransport.WithHTTPBasicClient(httpClient(src, opts))
 }

@@ -26,7 +26,7 @@ import (
 // are fixed.
 func WithOAuth(m *auth.Manager, cfg mcptransport.OAuthConfig, opts ...Option) mcptransport.StreamableHTTPCOption {
 	return func(t *mcptransport.StreamableHTTP) {
-		store := &tokenStore{manager: m, config: cfg}
+		store := &tokenStore{manager: m, scopes: cfg.Scopes, redirectURI: cfg.RedirectURI}
 		own := cfg
 		own.TokenStore = store
 		mcptransport.WithHTTPOAuth(own)(t)
@@ -39,7 +39,7 @@ func WithOAuth(m *auth.Manager, cfg mcptransport.OAuthConfig, opts ...Option) mc
 // takes the place of mcp-go's WithOAuth.
 func WithSSEOAuth(m *auth.Manager, cfg mcptransport.OAuthConfig, opts ...Option) mcptransport.ClientOption {
 	return func(t *mcptransport.SSE) {
-		store := &tokenStore{manager: m, config: cfg}
+		store := &tokenStore{manager: m, scopes: cfg.Scopes, redirectURI: cfg.RedirectURI}
 		own := cfg
 		own.TokenStore = store
 		mcptransport.WithOAuth(own)(t)

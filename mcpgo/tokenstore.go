@@ -34,15 +34,17 @@ const dying = 10 * time.Second
 // logs in with, the same ID and secret in [auth.Config].Client, to refresh what
 // it got; and a 401 for a token that the store took for good reaches the
 // program as mcp-go's wish for a login. [WithOAuth] knows the handler: clients
-// may be registered on demand, a 401 is answered by a refresh, and DPoP works.
+// may be registered on demand, a 401 is answered by a refresh, and tokens that
+// are bound to a key are presented with a proof.
 func TokenStore(m *auth.Manager) mcptransport.TokenStore { return &tokenStore{manager: m} }
 
 type tokenStore struct {
 	manager *auth.Manager
-	// handler is the one that uses the store, and config what it was made of;
-	// nil when that is not known.
-	handler *mcptransport.OAuthHandler
-	config  mcptransport.OAuthConfig
+	// handler is the one that uses the store, with what it asks for; nil when
+	// that is not known.
+	handler     *mcptransport.OAuthHandler
+	scopes      []string
+	redirectURI string
 }
 
 // GetToken implements mcp-go's TokenStore.
@@ -96,9 +98,9 @@ func (s *tokenStore) complete(ctx context.Context, rec *auth.Record) error {
 		return err
 	}
 	rec.Issuer = meta.Issuer
-	rec.Requested = s.config.Scopes
+	rec.Requested = s.scopes
 	if len(rec.Token.Scopes) == 0 {
-		rec.Token.Scopes = s.config.Scopes // RFC 6749 section 5.1: as requested
+		rec.Token.Scopes = s.scopes // RFC 6749 section 5.1: as requested
 	}
 	id := s.handler.GetClientID()
 	if id == "" {
@@ -110,8 +112,8 @@ func (s *tokenStore) complete(ctx context.Context, rec *auth.Record) error {
 		TokenEndpointAuthMethod: s.handler.GetTokenEndpointAuthMethod(),
 		GrantType:               "authorization_code",
 	}
-	if s.config.RedirectURI != "" {
-		rec.Registration.RedirectURIs = []string{s.config.RedirectURI}
+	if s.redirectURI != "" {
+		rec.Registration.RedirectURIs = []string{s.redirectURI}
 	}
 	if rec.Registration.TokenEndpointAuthMethod == "" {
 		rec.Registration.TokenEndpointAuthMethod = authMethod(rec.Registration.ClientSecret, meta.TokenEndpointAuthMethodsSupported)
