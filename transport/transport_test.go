@@ -47,6 +47,16 @@ func TestRequestIsNotModified(t *testing.T) {
 	}
 }
 
+// A request made by hand may have no header map at all.
+func TestNoHeaders(t *testing.T) {
+	srv := accepting("old", 401, "Bearer")
+	req, _ := post(t, mcpURL, "ping")
+	req.Header = nil
+	if status, _ := send(t, &transport.RoundTripper{Source: having("old", "new"), Base: srv}, req); status != 200 || req.Header != nil {
+		t.Errorf("status %d, the request has the header %v", status, req.Header)
+	}
+}
+
 // Without a token the request goes out without Authorization, whatever the
 // caller put there, and the challenge is what leads to a token.
 func TestNoTokenYet(t *testing.T) {
