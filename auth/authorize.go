@@ -51,7 +51,7 @@ func (m *Manager) Authorize(ctx context.Context) (*Token, error) {
 	if f == nil {
 		f = m.startLogin(ctx, login{trigger: TriggerExplicit, instead: m.st.rejected})
 	}
-	f.join()
+	m.join(f)
 	m.mu.Unlock()
 	return m.wait(ctx, f)
 }
@@ -65,7 +65,7 @@ func needsAuthorization(err error) bool {
 // startLogin launches l; the caller holds m.mu, has seen that the manager is
 // open, that no login is under way and that there is a grant.
 func (m *Manager) startLogin(caller context.Context, l login) *flight {
-	f := &flight{kind: AwaitedAuthorization, hasBegun: make(chan struct{}), scopes: unionScopes(l.scopes), sealed: !l.gather, lingers: true}
+	f := &flight{kind: AwaitedAuthorization, hasBegun: m.cfg.trace.beginning(), scopes: unionScopes(l.scopes), sealed: !l.gather, lingers: true}
 	return m.launch(&m.st.login, f, m.cfg.AuthorizationTimeout, func(ctx context.Context) (*Token, error) {
 		return m.authorize(ctx, caller, f, l)
 	})
@@ -93,11 +93,10 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 	case errors.As(err, &store): // nobody was asked anything
 		m.st.lastErr = err
 	case err != nil:
-		m.st.lastErr, m.st.loginErr = err, err
+		m.st.lastErr = err
 		_, after := classify(err)
-		cooldown := min(loginCooldown<<min(m.st.loginFailures, 8), maxLoginCooldown)
-		m.st.loginFailures++
-		m.st.loginUntil = wallNow().Add(max(after, cooldown))
+		cooldown := min(loginCooldown<<min(m.st.loginFailed.times(), 8), maxLoginCooldown)
+		m.st.loginFailed = m.st.loginFailed.again(err, wallNow().Add(max(after, cooldown)))
 	}
 	m.mu.Unlock()
 	if err == nil {

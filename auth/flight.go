@@ -19,7 +19,8 @@ type flight struct {
 	cancel context.CancelFunc
 
 	// kind says what it is. operation is the context that a tracer's Start method
-	// returned for it, to be read once hasBegun is closed; nil: there is none.
+	// returned for it, to be read once hasBegun is closed; nil: there is none, or
+	// nobody to tell.
 	kind      Awaited
 	hasBegun  chan struct{}
 	operation context.Context
@@ -44,7 +45,7 @@ type flight struct {
 	// lingers: the flight is canceled loginLinger after its last waiter left.
 	lingers bool
 	waiters int
-	linger  *ownedTimer
+	linger  *time.Timer // of Manager.afterFunc
 }
 
 // launch runs op in a flight with a bound and stores it in slot until it is
@@ -63,30 +64,25 @@ func (m *Manager) launch(slot **flight, f *flight, bound time.Duration, op func(
 		}
 		f.token, f.err = tok, err
 		*slot = nil
-		if f.linger != nil {
-			f.linger.stop()
-			f.linger = nil
-		}
+		m.stop(&f.linger)
 		m.republish(wallNow())
 		close(f.done)
 	})
 	return f
 }
 
-// join registers a waiter; the caller holds m.mu.
-func (f *flight) join() *flight {
+// join registers a waiter with f; the caller holds m.mu.
+func (m *Manager) join(f *flight) {
 	f.waiters++
-	if f.linger != nil {
-		f.linger.stop()
-		f.linger = nil
-	}
-	return f
+	m.stop(&f.linger)
 }
 
 // begin makes the operation's context known to those who wait for it.
 func (f *flight) begin(operation context.Context) {
-	f.operation = operation
-	close(f.hasBegun)
+	if f.hasBegun != nil {
+		f.operation = operation
+		close(f.hasBegun)
+	}
 }
 
 // begun returns the operation's context, which is there as soon as the flight's
@@ -131,7 +127,7 @@ func (m *Manager) leave(f *flight) {
 	if f.waiters > 0 || !f.lingers || m.st.closed || isDone(f) {
 		return
 	}
-	f.linger = m.afterFunc(loginLinger, func() {
+	f.linger = m.afterFunc(loginLinger, func(m *Manager) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if f.waiters == 0 {
@@ -178,24 +174,21 @@ func (m *Manager) sealScopes(f *flight) []string {
 	return f.scopes
 }
 
-// ownedTimer is a time.AfterFunc whose goroutine Close waits for.
-type ownedTimer struct {
-	timer *time.Timer
-	m     *Manager
-}
-
-// afterFunc arms a timer; the caller holds m.mu and has seen that the manager
-// is open.
-func (m *Manager) afterFunc(d time.Duration, f func()) *ownedTimer {
+// afterFunc arms a timer whose goroutine Close waits for; the caller holds m.mu
+// and has seen that the manager is open. f gets the manager, for a closure over
+// it would weigh on every idle one.
+func (m *Manager) afterFunc(d time.Duration, f func(*Manager)) *time.Timer {
 	m.tasks.Add(1)
-	return &ownedTimer{m: m, timer: time.AfterFunc(d, func() {
+	return time.AfterFunc(d, func() {
 		defer m.tasks.Done()
-		f()
-	})}
+		f(m)
+	})
 }
 
-func (t *ownedTimer) stop() {
-	if t.timer.Stop() {
-		t.m.tasks.Done()
+// stop ends and forgets a timer of afterFunc, if there is one.
+func (m *Manager) stop(t **time.Timer) {
+	if *t != nil && (*t).Stop() {
+		m.tasks.Done()
 	}
+	*t = nil
 }

@@ -54,14 +54,14 @@ func (m *Manager) Info() Info {
 	if reg := s.rec.Registration; reg != nil && i.ClientID == "" {
 		i.ClientID = reg.ClientID
 	}
-	if now.Before(s.retryAt) {
-		i.RetryAt = s.retryAt
+	if s.renewFailed.at(now) != nil {
+		i.RetryAt = s.renewFailed.until
 	}
 	renewable := s.canRenew(m.cfg.Grant)
 	if t := s.rec.Token; t != nil {
 		i.TokenType, i.Expiry, i.Scopes, i.HasRefreshToken = t.TokenType, t.Expiry, t.Scopes, t.RefreshToken != ""
 		if renewable {
-			i.RefreshAt = s.refreshAt
+			i.RefreshAt = s.refreshAt()
 		}
 	}
 	switch {
@@ -69,7 +69,7 @@ func (m *Manager) Info() Info {
 		i.State = StateClosed
 	case s.rec.Token == nil:
 		i.State = StateNone
-	case s.usable(now) && renewable && !s.refreshAt.IsZero() && !now.Before(s.refreshAt):
+	case s.usable(now) && renewable && s.window > 0 && !now.Before(s.refreshAt()):
 		i.State = StateExpiring
 	case s.usable(now):
 		i.State = StateFresh

@@ -77,11 +77,11 @@ func TestSnapshotDuringTheWindow(t *testing.T) {
 		if s := m.makeSnapshot(now); s.until != m.st.rec.Token.Expiry.UnixNano() {
 			t.Errorf("until %v while a refresh runs, want the expiry", time.Unix(0, s.until))
 		}
-		m.st.renew, m.st.retryAt = nil, now.Add(10*time.Second)
-		if s := m.makeSnapshot(now); s.until != m.st.retryAt.UnixNano() {
+		m.st.renew, m.st.renewFailed = nil, &failure{until: now.Add(10 * time.Second)}
+		if s := m.makeSnapshot(now); s.until != m.st.renewFailed.until.UnixNano() {
 			t.Errorf("until %v after a failure, want the next attempt", time.Unix(0, s.until))
 		}
-		m.st.retryAt = now.Add(time.Hour)
+		m.st.renewFailed.until = now.Add(time.Hour)
 		if s := m.makeSnapshot(now); s.until != m.st.rec.Token.Expiry.UnixNano() {
 			t.Errorf("until %v, past the expiry", time.Unix(0, s.until))
 		}
@@ -105,7 +105,7 @@ func TestSlowPathStartsOneRefresh(t *testing.T) {
 			return m.st.renew
 		}
 		m.mu.Lock()
-		m.st.retryAt = wallNow().Add(time.Second)
+		m.st.renewFailed = &failure{until: wallNow().Add(time.Second)}
 		m.mu.Unlock()
 		if underWay() != nil {
 			t.Error("a refresh was started before the next attempt is due")

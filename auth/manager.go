@@ -60,7 +60,7 @@ func newManager(s *shared, resource, canonical, subject string) *Manager {
 	m := &Manager{cfg: s, resource: resource, canonical: canonical, subject: subject, home: httpx.Home{URL: resource}}
 	m.st.rec = &Record{Resource: canonical, Issuer: m.configuredIssuer()}
 	if s.private {
-		m.st.loadedAt = wallNow() // there is nothing to read
+		m.st.loadedAt = wallNow().UnixNano() // there is nothing to read
 	}
 	s.trace.manager.TraceManagerOpen(m)
 	return m
@@ -87,17 +87,10 @@ func (m *Manager) Close() error {
 		if m.st.wake != nil {
 			close(m.st.wake)
 		}
-		for _, t := range []*ownedTimer{m.st.refreshTimer, m.st.saveTimer} {
-			if t != nil {
-				t.stop()
-			}
-		}
-		m.st.refreshTimer, m.st.saveTimer = nil, nil
+		m.stop(&m.st.refreshTimer)
+		m.stop(&m.st.saveTimer)
 		if f := m.st.login; f != nil {
-			if f.linger != nil {
-				f.linger.stop()
-				f.linger = nil
-			}
+			m.stop(&f.linger)
 			f.cancel()
 		}
 	}
@@ -156,7 +149,7 @@ func (m *Manager) tokenSlow(ctx context.Context) (*Token, error) {
 	renewable := s.canRenew(m.cfg.Grant)
 	if s.usable(now) {
 		tok := s.rec.Token
-		if renewable && s.renew == nil && !s.refreshAt.IsZero() && !now.Before(later(s.refreshAt, s.retryAt)) {
+		if renewable && s.renew == nil && s.window > 0 && !now.Before(s.dueAt()) {
 			m.startRenewal(ctx, renewal{trigger: TriggerEarly})
 		} else if s.renew == nil {
 			m.republish(now)
@@ -171,11 +164,9 @@ func (m *Manager) tokenSlow(ctx context.Context) (*Token, error) {
 	}
 	f := s.renew
 	if f == nil {
-		err := s.err
+		err := s.renewFailed.at(now)
 		if s.rejections.barred(now) && s.rejected != nil {
 			err = m.rejectedError()
-		} else if !now.Before(s.retryAt) {
-			err = nil
 		}
 		if err != nil {
 			m.mu.Unlock()
@@ -183,7 +174,7 @@ func (m *Manager) tokenSlow(ctx context.Context) (*Token, error) {
 		}
 		f = m.startRenewal(ctx, renewal{trigger: TriggerExpired})
 	}
-	f.join()
+	m.join(f)
 	m.mu.Unlock()
 	tok, err := m.wait(ctx, f)
 	if err != nil {
@@ -273,7 +264,7 @@ func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
 	if f == nil {
 		f = m.startRenewal(ctx, renewal{trigger: TriggerExplicit})
 	}
-	f.join()
+	m.join(f)
 	m.mu.Unlock()
 	tok, err := m.wait(ctx, f)
 	if err != nil {

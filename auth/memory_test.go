@@ -84,3 +84,47 @@ func TestMemoryStoreLock(t *testing.T) {
 		other()
 	})
 }
+
+// Many keys come and go, each with its own record and lock, and the first one
+// like any other.
+func TestMemoryStoreKeepsKeysApart(t *testing.T) {
+	s := new(auth.MemoryStore)
+	key := func(i int) auth.Key {
+		return auth.Key{Resource: "https://mcp.example.com/mcp", Subject: string(rune('a' + i))}
+	}
+	const keys = 3
+	for round := range 2 * keys {
+		unlocks := make([]func(), keys)
+		for i := range keys {
+			unlock, err := s.Lock(t.Context(), key(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			unlocks[i] = unlock
+		}
+		gone := round % keys // which key leaves the store and comes back
+		for i := range keys {
+			rec, err := s.Load(t.Context(), key(i))
+			if want := round > 0 && i != (round-1)%keys; (err == nil) != want {
+				t.Fatalf("round %d: Load of key %d: %v", round, i, err)
+			} else if err != nil {
+				rec = &auth.Record{}
+			} else if rec.Issuer != key(i).Subject {
+				t.Fatalf("round %d: key %d has the record of %q", round, i, rec.Issuer)
+			}
+			rec.Issuer = key(i).Subject
+			generation, err := s.Save(t.Context(), key(i), rec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == gone {
+				if err := s.Delete(t.Context(), key(i), generation); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, unlock := range unlocks {
+			unlock()
+		}
+	}
+}

@@ -19,10 +19,9 @@ func (m *Manager) ensureLoaded(ctx context.Context) error {
 		m.mu.Unlock()
 		return ErrClosed
 	}
-	first := s.loadedAt.IsZero()
+	first := s.loadedAt == 0
 	if !first {
-		now := wallNow()
-		idle := now.Sub(s.loadedAt)
+		idle := time.Duration(wallNow().UnixNano() - s.loadedAt)
 		if m.cfg.private || s.canRenew(m.cfg.Grant) || (0 <= idle && idle < lookAgain) {
 			m.mu.Unlock()
 			return nil
@@ -32,7 +31,7 @@ func (m *Manager) ensureLoaded(ctx context.Context) error {
 	if f == nil {
 		f = m.startLoad()
 	}
-	f.join()
+	m.join(f)
 	m.mu.Unlock()
 	_, err := m.wait(ctx, f)
 	if !first && m.cfg.RefreshWithoutStore && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
@@ -126,7 +125,7 @@ func (m *Manager) reread(ctx context.Context) error {
 			m.mu.Unlock()
 			continue
 		}
-		m.st.loadedAt = wallNow()
+		m.st.loadedAt = wallNow().UnixNano()
 		var told EventType
 		if err == nil {
 			told = m.catchUp(rec, key)
@@ -232,7 +231,7 @@ func (m *Manager) adopt(rec *Record, key *binding) {
 func (m *Manager) forget() {
 	s := &m.st
 	s.unsaved, s.replaced, s.dirty, s.saveFailures = false, "", false, 0
-	s.rejected, s.refused, s.err = nil, nil, nil
+	s.rejected, s.refused, s.renewFailed = nil, nil, nil
 	issuer := m.configuredIssuer()
 	if m.cfg.Client.ID != "" {
 		issuer = s.rec.Issuer // which the client stays bound to
@@ -264,8 +263,11 @@ func (m *Manager) install(ctx context.Context, rec *Record) error {
 
 // save is install without the events.
 func (m *Manager) save(ctx context.Context, rec *Record) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-	defer cancel()
+	if !m.cfg.private { // a save to our own memory waits for nothing
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		defer cancel()
+		ctx = bounded
+	}
 	if t := rec.Token; t != nil && t.binding != nil {
 		rec.ProofKey = t.binding.data
 	}
@@ -328,15 +330,13 @@ func (m *Manager) scheduleSave() {
 	if s.closed {
 		return
 	}
-	if s.saveTimer != nil {
-		s.saveTimer.stop()
-	}
+	m.stop(&s.saveTimer)
 	b := newBackOff()
 	wait := b.NextBackOff()
 	for range min(s.saveFailures, 16) {
 		wait = b.NextBackOff()
 	}
-	s.saveTimer = m.afterFunc(max(wait, 100*time.Millisecond), func() { _ = m.saveUnsaved(context.Background()) })
+	s.saveTimer = m.afterFunc(max(wait, 100*time.Millisecond), func(m *Manager) { _ = m.saveUnsaved(context.Background()) })
 }
 
 // saveUnsaved stores what could not be stored before, if there is something.

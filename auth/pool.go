@@ -48,15 +48,8 @@ type PoolConfig struct {
 // many users. Managers are made on demand, and closed when they were idle for
 // long. An idle one has no goroutine and takes less than 1 KiB beside the
 // strings of its token, if it shares its configuration and that names the
-// Server's endpoints. Make one with [NewPool] and Close it.
-//
-// On 2 cores, from
-//
-//	go test -run '^$' -bench PoolFill -benchtime 1x ./auth
-//
-//	managers   heap for each   goroutines   time to make and load each
-//	   1,000        970 bytes            0                       13 µs
-//	 100,000        930 bytes            0                       15 µs
+// Server's endpoints: PERFORMANCE.md has the figures for up to 100,000. Make one
+// with [NewPool] and Close it.
 type Pool struct {
 	cfg    PoolConfig
 	store  MemoryStore
@@ -78,7 +71,7 @@ type poolMember struct {
 	manager *Manager
 	config  *Config
 	users   int
-	used    time.Time
+	used    int64 // since when it is idle: wall clock, Unix nanoseconds
 
 	prev, next *poolMember // in Pool.idle; nil while there are users
 }
@@ -87,7 +80,7 @@ func (m *poolMember) key() poolKey { return poolKey{m.manager.subject, m.manager
 
 // enterIdle makes m the newest of the ring.
 func (m *poolMember) enterIdle(ring *poolMember, now time.Time) {
-	m.used = now
+	m.used = now.UnixNano()
 	m.prev, m.next = ring, ring.next
 	m.prev.next, m.next.prev = m, m
 }
@@ -296,7 +289,7 @@ func (p *Pool) evict(now time.Time) {
 		if member == &p.idle {
 			return
 		}
-		if len(p.members) <= p.cfg.MaxManagers && now.Sub(member.used) < p.cfg.Idle {
+		if len(p.members) <= p.cfg.MaxManagers && time.Duration(now.UnixNano()-member.used) < p.cfg.Idle {
 			return
 		}
 		member.leaveIdle()

@@ -46,7 +46,7 @@ var errMoved = errtext.New("auth: the resource has moved to another authorizatio
 // startRenewal launches r; the caller holds m.mu, has seen that the manager is
 // open and that no renewal is under way.
 func (m *Manager) startRenewal(caller context.Context, r renewal) *flight {
-	f := &flight{kind: AwaitedRefresh, hasBegun: make(chan struct{}), scopes: r.scopes, sealed: !r.gather}
+	f := &flight{kind: AwaitedRefresh, hasBegun: m.cfg.trace.beginning(), scopes: r.scopes, sealed: !r.gather}
 	m.launch(&m.st.renew, f, m.cfg.RefreshTimeout, func(ctx context.Context) (*Token, error) {
 		return m.renew(ctx, caller, f, r)
 	})
@@ -56,12 +56,13 @@ func (m *Manager) startRenewal(caller context.Context, r renewal) *flight {
 
 func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Token, error) {
 	m.mu.Lock()
-	start, prior := m.st.rec, m.st.failures
+	start, failed := m.st.rec, m.st.renewFailed
 	m.mu.Unlock()
 	ctx = m.cfg.trace.refresh.TraceRefreshStart(ctx, caller, RefreshStart{
 		Resource: m.canonical, Issuer: start.Issuer, Trigger: r.trigger, Scopes: r.scopes,
 	})
 	f.begin(ctx)
+	ctx = m.cfg.trace.withResends(ctx)
 	if r.gather {
 		_ = m.sleep(ctx, stepUpGather)
 	}
@@ -73,7 +74,7 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 	starts, cancel := context.WithDeadline(ctx, deadline.Add(-m.cfg.requestTime()))
 	defer cancel()
 	res := renewed{outcome: OutcomeFailed, grant: "refresh_token"}
-	tries, err := m.retry(starts, prior, func(starts context.Context) error {
+	tries, err := m.retry(starts, failed.times(), func(starts context.Context) error {
 		return m.renewOnce(starts, ctx, start.Token, want, r, &res)
 	})
 
@@ -87,16 +88,14 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 		if !ended && !refusedScopes(err, want) {
 			// Whoever asks before the next attempt is due gets this error
 			// (design invariant 11).
-			s.failures++
 			wait := max(tries.next, permanentWait)
 			if class, _ := classify(err); class == classAmbiguous {
 				// Twice sent, never answered: the refresh token may be spent,
 				// and sending it on and on is what reuse detection looks for.
-				wait = max(wait, min(ambiguousPause<<min(s.failures-1, 8), 30*time.Minute))
+				wait = max(wait, min(ambiguousPause<<min(s.renewFailed.times(), 8), 30*time.Minute))
 			}
-			s.retryAt = now.Add(wait)
-			err = withNextAttempt(err, s.retryAt)
-			s.err = err
+			err = withNextAttempt(err, now.Add(wait))
+			s.renewFailed = s.renewFailed.again(err, now.Add(wait))
 		}
 	}
 	if err == nil && s.rec.Token == nil {
@@ -117,7 +116,11 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 			slog.Int("attempts", tries.attempts), slog.String("error", safeCause(err)))
 	} else {
 		end.Expiry, end.Scopes = rec.Token.Expiry, rec.Token.Scopes
-		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "token "+string(res.outcome), slog.String("issuer", rec.Issuer), slog.String("trigger", string(r.trigger)),
+		done := "token refreshed"
+		if res.outcome == OutcomeAdopted {
+			done = "token adopted"
+		}
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, done, slog.String("issuer", rec.Issuer), slog.String("trigger", string(r.trigger)),
 			slog.Int("attempts", tries.attempts), slog.Time("expiry", rec.Token.Expiry))
 	}
 	m.cfg.trace.refresh.TraceRefreshEnd(ctx, end)
@@ -152,7 +155,7 @@ func (m *Manager) renewOnce(starts, whole context.Context, before *Token, want [
 	if err != nil && !m.cfg.RefreshWithoutStore {
 		return err
 	}
-	ctx, cancel := m.requestContext(starts, whole)
+	ctx, cancel := context.WithTimeout(whole, m.cfg.requestTime())
 	defer cancel()
 	m.mu.Lock()
 	rec, usable, refused := m.st.rec, m.st.usable(wallNow()), m.st.refused
@@ -221,20 +224,16 @@ func (m *Manager) begin(ctx context.Context) (unlock func(), err error) {
 // its bound, with time for the store's lock.
 func (s *shared) requestTime() time.Duration { return s.RefreshTimeout * 2 / 5 }
 
-// requestContext gives a request its whole time, whatever is left of starts. It
-// ends with whole.
-func (m *Manager) requestContext(starts, whole context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(starts), m.cfg.requestTime())
-	stop := context.AfterFunc(whole, cancel)
-	return ctx, func() { stop(); cancel() }
-}
-
 // overdue reports whether ctx's time is over, by the wall clock too: that goes on
 // while a laptop sleeps, and so does a lease in Redis.
 func overdue(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
+	return ok && isOver(end)
+}
+
+func isOver(end time.Time) bool {
 	now := time.Now()
-	return ok && (now.After(end) || now.Round(0).After(end.Round(0)))
+	return now.After(end) || now.Round(0).After(end.Round(0))
 }
 
 // renewedElsewhere reads the store after an attempt that lasted longer than it
@@ -264,13 +263,16 @@ func (m *Manager) refreshOnce(ctx, whole context.Context, rec *Record, want []st
 	if err != nil {
 		return err
 	}
-	fail := newTokenError(where.server, "refresh_token")
-	fail.Err, fail.class = errOverdue, classTransient
 	if end, _ := whole.Deadline(); overdue(ctx) || time.Until(end) < m.cfg.requestTime() {
+		fail := newTokenError(where.server, "refresh_token")
+		fail.Err, fail.class = errOverdue, classTransient
 		return fail
 	}
-	ctx, cancel := m.requestContext(ctx, whole)
-	defer cancel()
+	if end, _ := ctx.Deadline(); time.Until(end) < m.cfg.requestTime()*99/100 {
+		afresh, cancel := context.WithTimeout(whole, m.cfg.requestTime())
+		defer cancel()
+		ctx = afresh
+	}
 	form := url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {rec.Token.RefreshToken},
@@ -394,7 +396,7 @@ func (m *Manager) moved(rec *Record) error {
 func (m *Manager) rememberNarrow(issuer string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.st.narrow = issuer
+	m.st.narrow = m.st.narrow || issuer == m.st.rec.Issuer
 }
 
 func orErr(err, other error) error {

@@ -58,7 +58,7 @@ func (m *Manager) resolveToken(ctx context.Context, rejected *Token, c Challenge
 			return nil, err
 		}
 		renewing := f == s.renew
-		f.join()
+		m.join(f)
 		m.mu.Unlock()
 		tok, err := m.wait(ctx, f)
 		switch {
@@ -83,16 +83,16 @@ func (m *Manager) replace(ctx context.Context, c Challenge, now time.Time) (*fli
 	case s.rejections.barred(now) && s.login == nil:
 		return nil, m.rejectedError()
 	case s.canRenew(m.cfg.Grant):
-		if s.err != nil && now.Before(s.retryAt) {
-			return nil, s.err
+		if err := s.renewFailed.at(now); err != nil {
+			return nil, err
 		}
 		return m.startRenewal(ctx, renewal{trigger: TriggerChallenge, challenge: &c}), nil
 	case m.cfg.Grant == nil:
 		return nil, m.reauthorization(c.Scopes)
 	case s.login != nil:
 		return s.login, nil
-	case s.loginErr != nil && now.Before(s.loginUntil):
-		return nil, s.loginErr
+	case s.loginFailed.at(now) != nil:
+		return nil, s.loginFailed.err
 	}
 	return m.startLogin(ctx, login{trigger: TriggerChallenge, challenge: c, instead: s.rejected}), nil
 }

@@ -51,6 +51,9 @@ const (
 
 // classify returns the class of err and how long the server asked to wait.
 func classify(err error) (retryClass, time.Duration) {
+	if err == nil {
+		return classPermanent, 0
+	}
 	var te *TokenError
 	if errors.As(err, &te) {
 		return te.class, te.RetryAfter
@@ -95,10 +98,7 @@ type retried struct {
 // just before, so that the waits go on growing across them.
 func (m *Manager) retry(ctx context.Context, prior int, attempt func(ctx context.Context) error) (retried, error) {
 	var r retried
-	b := newBackOff()
-	for range min(prior, 16) {
-		b.NextBackOff()
-	}
+	var b *backoff.ExponentialBackOff
 	ambiguous := false
 	ctx = m.cfg.trace.withResends(ctx)
 	for {
@@ -107,6 +107,12 @@ func (m *Manager) retry(ctx context.Context, prior int, attempt func(ctx context
 		if err == nil {
 			m.cfg.trace.attempted(ctx, Attempt{Number: r.attempts})
 			return r, nil
+		}
+		if b == nil {
+			b = newBackOff()
+			for range min(prior, 16) {
+				b.NextBackOff()
+			}
 		}
 		class, after := classify(err)
 		// The server's wish is a floor, with jitter above it: clients that

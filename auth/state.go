@@ -18,6 +18,9 @@ type snapshot struct {
 type state struct {
 	closed bool
 
+	// narrow: rec.Issuer was seen not to widen scopes by refresh.
+	narrow bool
+
 	// unsaved: rec's token is newer than what the store holds; replaced is the
 	// refresh token there that led to it. dirty: so are the step-up limits.
 	unsaved, dirty bool
@@ -25,11 +28,12 @@ type state struct {
 
 	// rec is the credential in use: never nil, never changed in place.
 	rec      *Record
-	serial   uint64    // of the newest token
-	loadedAt time.Time // when the store was last read; zero: not yet
+	serial   uint64 // of the newest token
+	loadedAt int64  // when the store was last read, as in snapshot; 0: not yet
 
-	// refreshAt is when rec.Token is due for an early refresh; zero: never.
-	refreshAt time.Time
+	// window is how long before its expiry rec.Token is due for an early
+	// refresh; 0: never.
+	window time.Duration
 	// rejected is rec.Token if a server refused it.
 	rejected *Token
 	// refused is why rec.Token cannot be refreshed any more.
@@ -39,29 +43,22 @@ type state struct {
 	load, renew, login *flight
 	unwatch            func() // ends the store's hints
 
-	// After a failed renewal: what the callers are told until retryAt.
-	failures int
-	err      error
-	retryAt  time.Time
-	// After a failed authorization, likewise.
-	loginErr      error
-	loginUntil    time.Time
-	loginFailures int
+	// The renewal and the authorization that failed last; nil once there is a
+	// new token.
+	renewFailed, loginFailed *failure
 
 	lastErr error // for Info
 
 	// found is the authorization server in use, as last discovered.
 	found *found
-	// narrow is the issuer that was seen not to widen scopes by refresh.
-	narrow string
 
 	// wake is closed by Close, for the sleepers of Manager.sleep; nil while
 	// there are none.
 	wake     chan struct{}
 	sleepers int32
 
-	saveFailures            int32 // in a row
-	refreshTimer, saveTimer *ownedTimer
+	saveFailures            int32       // in a row
+	refreshTimer, saveTimer *time.Timer // of Manager.afterFunc
 
 	binding    *binding // see Manager.proofKey
 	stepUps    map[string]*stepUp
@@ -83,6 +80,52 @@ func (s *state) canRenew(g Grant) bool {
 		return true
 	}
 	return g != nil && !g.Interactive()
+}
+
+// refreshAt is when the token's early refresh was planned; zero: it was not.
+func (s *state) refreshAt() time.Time {
+	if s.rec.Token == nil || s.window == 0 {
+		return time.Time{}
+	}
+	return s.rec.Token.Expiry.Add(-s.window)
+}
+
+// dueAt is when the planned refresh is due, after failures as well.
+func (s *state) dueAt() time.Time { return later(s.refreshAt(), s.renewFailed.pausedUntil()) }
+
+// failure is an operation that failed and is left alone for a while: until then
+// the callers are told err.
+type failure struct {
+	count int // in a row
+	err   error
+	until time.Time
+}
+
+// again returns the failure after f, which nil may be.
+func (f *failure) again(err error, until time.Time) *failure {
+	return &failure{f.times() + 1, err, until}
+}
+
+func (f *failure) times() int {
+	if f == nil {
+		return 0
+	}
+	return f.count
+}
+
+func (f *failure) pausedUntil() time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	return f.until
+}
+
+// at returns what the callers are told at now: nil when the next attempt is due.
+func (f *failure) at(now time.Time) error {
+	if f == nil || !now.Before(f.until) {
+		return nil
+	}
+	return f.err
 }
 
 // jitteredWindow is how long before its expiry a token with lifetime (0:
@@ -109,18 +152,18 @@ func (m *Manager) setRecord(rec *Record, now time.Time) {
 			s.serial++
 			rec.Token.serial = s.serial
 		}
-		s.rejected, s.refused, s.refreshAt = nil, nil, time.Time{}
+		s.rejected, s.refused, s.window = nil, nil, 0
 		if !rec.Token.Expiry.IsZero() {
 			var life time.Duration
 			if !rec.Obtained.IsZero() {
 				life = rec.Token.Expiry.Sub(rec.Obtained)
 			}
-			s.refreshAt = rec.Token.Expiry.Add(-jitteredWindow(m.cfg.RefreshWindow, life))
+			s.window = jitteredWindow(m.cfg.RefreshWindow, life)
 		}
-		s.failures, s.err, s.retryAt = 0, nil, time.Time{}
-		s.loginErr, s.loginUntil, s.loginFailures = nil, time.Time{}, 0
+		s.renewFailed, s.loginFailed = nil, nil
 		s.lastErr = nil
 	}
+	s.narrow = s.narrow && rec.Issuer == s.rec.Issuer
 	s.rec = rec
 	m.republish(now)
 }
@@ -129,18 +172,15 @@ func (m *Manager) setRecord(rec *Record, now time.Time) {
 func (m *Manager) republish(now time.Time) {
 	s := &m.st
 	m.current.Store(m.makeSnapshot(now))
-	if s.refreshTimer != nil {
-		s.refreshTimer.stop()
-		s.refreshTimer = nil
-	}
-	if m.cfg.NoIdleRefresh || s.closed || s.renew != nil || !s.usable(now) || !s.canRenew(m.cfg.Grant) || s.refreshAt.IsZero() {
+	m.stop(&s.refreshTimer)
+	if m.cfg.NoIdleRefresh || s.closed || s.renew != nil || !s.usable(now) || !s.canRenew(m.cfg.Grant) || s.window == 0 {
 		return
 	}
-	due := later(s.refreshAt, s.retryAt)
+	due := s.dueAt()
 	if !due.Before(s.rec.Token.Expiry) {
 		return // nobody asks and it is about to die: the next caller refreshes
 	}
-	s.refreshTimer = m.afterFunc(due.Sub(now), m.onRefreshTimer)
+	s.refreshTimer = m.afterFunc(due.Sub(now), (*Manager).onRefreshTimer)
 }
 
 // makeSnapshot decides until when the token is handed out without a look at
@@ -156,8 +196,8 @@ func (m *Manager) makeSnapshot(now time.Time) *snapshot {
 	if !s.rec.Token.Expiry.IsZero() {
 		until = s.rec.Token.Expiry.UnixNano()
 	}
-	if s.renew == nil && !s.refreshAt.IsZero() && s.canRenew(m.cfg.Grant) {
-		until = min(until, later(s.refreshAt, s.retryAt).UnixNano())
+	if s.renew == nil && s.window > 0 && s.canRenew(m.cfg.Grant) {
+		until = min(until, s.dueAt().UnixNano())
 	}
 	return &snapshot{token: s.rec.Token, until: until}
 }
@@ -171,7 +211,7 @@ func (m *Manager) onRefreshTimer() {
 	if s.closed || s.renew != nil || !s.usable(now) || !s.canRenew(m.cfg.Grant) {
 		return
 	}
-	if now.Before(later(s.refreshAt, s.retryAt)) {
+	if now.Before(s.dueAt()) {
 		m.republish(now) // the wall clock was set back: wait again
 		return
 	}

@@ -67,7 +67,7 @@ func (m *Manager) resolveScope(ctx context.Context, rejected *Token, c Challenge
 	if m.cfg.Grant != nil && len(c.Scopes) > 0 && coversScopes(rejected.Scopes, c.Scopes) && m.st.rec.Token.same(rejected) {
 		// The token is said to have them and does not: a refresh whose answer
 		// left scope out did not widen it.
-		m.st.narrow = m.st.rec.Issuer
+		m.st.narrow = true
 	}
 	m.mu.Unlock()
 	if err != nil {
@@ -214,7 +214,7 @@ func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, tri
 			return nil, err
 		}
 		ours := f.addScopes(need)
-		f.join()
+		m.join(f)
 		m.mu.Unlock()
 		got, err := m.wait(ctx, f)
 		refreshed = refreshed || (ours && by == "refresh")
@@ -264,21 +264,21 @@ func (m *Manager) startUpgrade(ctx context.Context, c Challenge, need []string, 
 	s := &m.st
 	now := wallNow()
 	byRefresh := !refreshed && s.rec.Token != nil && s.canRenew(m.cfg.Grant) &&
-		(s.rec.Token.RefreshToken == "" || s.refused != nil || s.rec.Issuer == "" || s.narrow != s.rec.Issuer)
+		(s.rec.Token.RefreshToken == "" || s.refused != nil || s.rec.Issuer == "" || !s.narrow)
 	switch {
 	case byRefresh && s.renew != nil:
 		return s.renew, "refresh", nil
 	case byRefresh:
-		if s.err != nil && now.Before(s.retryAt) {
-			return nil, "", s.err
+		if err := s.renewFailed.at(now); err != nil {
+			return nil, "", err
 		}
 		return m.startRenewal(ctx, renewal{trigger: TriggerScopes, scopes: need, gather: true}), "refresh", nil
 	case m.cfg.Grant == nil:
 		return nil, "", m.reauthorization(need)
 	case s.login != nil:
 		return s.login, "authorization", nil
-	case trigger != TriggerExplicit && s.loginErr != nil && now.Before(s.loginUntil):
-		return nil, "", s.loginErr
+	case trigger != TriggerExplicit && s.loginFailed.at(now) != nil:
+		return nil, "", s.loginFailed.err
 	}
 	return m.startLogin(ctx, login{trigger: trigger, challenge: c, scopes: need, gather: !refreshed, instead: s.rec.Token}), "authorization", nil
 }

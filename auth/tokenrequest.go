@@ -54,6 +54,9 @@ func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, for
 		}
 		return err
 	})
+	if err == nil {
+		return tok, nil
+	}
 	var te *TokenError
 	if errors.As(err, &te) && (te.StatusCode == http.StatusNotFound || te.StatusCode == http.StatusGone) {
 		m.forgetServer() // its endpoints may have moved
@@ -62,7 +65,11 @@ func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, for
 }
 
 func newTokenError(srv *Server, grantType string) *TokenError {
-	return &TokenError{Issuer: orElse(srv.Issuer, shownURL(srv.TokenEndpoint)), GrantType: grantType, class: classPermanent}
+	issuer := srv.Issuer
+	if issuer == "" {
+		issuer = shownURL(srv.TokenEndpoint)
+	}
+	return &TokenError{Issuer: issuer, GrantType: grantType, class: classPermanent}
 }
 
 // readAnswer reads the answer to a posted form: parse gets the body of a 2xx
@@ -193,10 +200,8 @@ func (m *Manager) postFormBy(ctx context.Context, hc *http.Client, srv *Server, 
 	for k, v := range form {
 		body[k] = v
 	}
-	header := http.Header{
-		"Content-Type": {"application/x-www-form-urlencoded"},
-		"Accept":       {"application/json"},
-	}
+	types := []string{"application/x-www-form-urlencoded", "application/json"}
+	header := http.Header{"Content-Type": types[:1:1], "Accept": types[1:]}
 	if proof != "" {
 		header.Set("DPoP", proof)
 	}
@@ -206,14 +211,16 @@ func (m *Manager) postFormBy(ctx context.Context, hc *http.Client, srv *Server, 
 	if err != nil {
 		return nil, false, errors.Join(err, errTokenRequest)
 	}
-	var written atomic.Bool
-	traceCtx := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(i httptrace.WroteRequestInfo) {
-			if i.Err == nil {
-				written.Store(true)
-			}
-		},
-	})
+	var written struct {
+		atomic.Bool
+		trace httptrace.ClientTrace
+	}
+	written.trace.WroteRequest = func(i httptrace.WroteRequestInfo) {
+		if i.Err == nil {
+			written.Store(true)
+		}
+	}
+	traceCtx := httptrace.WithClientTrace(ctx, &written.trace)
 	req, err := http.NewRequestWithContext(traceCtx, http.MethodPost, endpoint, strings.NewReader(body.Encode()))
 	if err != nil {
 		return nil, false, errors.Join(err, errTokenRequest)
@@ -234,21 +241,25 @@ func (m *Manager) postFormBy(ctx context.Context, hc *http.Client, srv *Server, 
 // slept, and by then somebody else may have rotated. The check comes as late as
 // it can, when the connection stands and takes the body.
 func punctual(ctx context.Context, req *http.Request) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return
+	}
 	open := req.GetBody
+	req.Body = &punctualBody{req.Body, end}
 	req.GetBody = func() (io.ReadCloser, error) {
 		body, err := open()
-		return &punctualBody{ReadCloser: body, late: func() bool { return overdue(ctx) }}, err
+		return &punctualBody{body, end}, err
 	}
-	req.Body, _ = req.GetBody() // of a strings.Reader: no error
 }
 
 type punctualBody struct {
 	io.ReadCloser
-	late func() bool
+	end time.Time
 }
 
 func (b *punctualBody) Read(p []byte) (int, error) {
-	if b.late() {
+	if isOver(b.end) {
 		return 0, errOverdue
 	}
 	return b.ReadCloser.Read(p)
@@ -303,8 +314,8 @@ func parseTokenResponse(body []byte, now time.Time, requested []string) (*Token,
 
 // looksLikeJSON tells an answer of the server's from a page of a proxy's.
 func looksLikeJSON(body []byte) bool {
-	trimmed := strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n")
-	return trimmed != "" && (trimmed[0] == '{' || trimmed[0] == '[')
+	trimmed := bytes.TrimLeft(body[:min(len(body), 64)], " \t\r\n")
+	return len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[')
 }
 
 // maxLifetime keeps a wild expires_in within what a time.Time can do.

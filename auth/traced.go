@@ -68,9 +68,20 @@ func (t *traced) stepped(ctx context.Context, kind StepKind, start time.Time, er
 	t.debug(ctx, "store", err, slog.String("step", string(kind)), slog.Duration("duration", s.Duration))
 }
 
+// beginning is flight.hasBegun for an operation that a tracer of waits is told of.
+func (t *traced) beginning() chan struct{} {
+	if t.wait == nil {
+		return nil
+	}
+	return make(chan struct{})
+}
+
 // waits tells of a wait for f that begins, and by the function it returns of
 // its end.
 func (t *traced) waits(ctx context.Context, f *flight, resource string) func(error) {
+	if t.wait == nil && !t.log.Enabled(ctx, slog.LevelDebug) {
+		return func(error) {}
+	}
 	start := time.Now()
 	if t.wait != nil {
 		ctx = t.wait.TraceWaitStart(ctx, f.begun(ctx), WaitStart{For: f.kind, Resource: resource})
