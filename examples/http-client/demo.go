@@ -22,7 +22,6 @@ import (
 	"github.com/mcptokens/mcptokens/auth/browser"
 	"github.com/mcptokens/mcptokens/auth/grant"
 	"github.com/mcptokens/mcptokens/mcpgo"
-	"github.com/mcptokens/mcptokens/otelauth"
 )
 
 // demo is the world of the demonstration: both servers, and one client.
@@ -34,7 +33,7 @@ type demo struct {
 }
 
 // demonstrate runs every step and prints it with the time since the start.
-func demonstrate(ctx context.Context, stdout io.Writer, logger *slog.Logger) error {
+func demonstrate(ctx context.Context, o options, stdout io.Writer, logger *slog.Logger) error {
 	start := time.Now()
 	as, err := authtest.Start(authtest.Config{})
 	if err != nil {
@@ -47,27 +46,32 @@ func demonstrate(ctx context.Context, stdout io.Writer, logger *slog.Logger) err
 	})
 
 	spans := tracetest.NewInMemoryExporter()
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
+	telemetry, err := startTelemetry(ctx, o.otlp, sdktrace.WithSyncer(spans))
+	if err != nil {
+		return err
+	}
 	manager, err := auth.NewManager(auth.Config{
 		Resource: protected.URL,
 		// The kit's server approves without a page, so no browser is needed.
 		// A real program leaves UserAgent empty and gets the user's browser.
 		Grant:  grant.AuthorizationCode{UserAgent: browser.Headless{}},
-		Tracer: otelauth.NewTracer(otelauth.WithTracerProvider(provider)),
+		Tracer: telemetry.tracer(),
 		Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
 	defer manager.Close()
-	c, err := client.NewStreamableHttpClient(protected.URL, mcpgo.WithAuth(manager)) // the one option
+	plain, err := client.NewStreamableHttpClient(protected.URL, mcpgo.WithAuth(manager)) // the one option
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer plain.Close()
+	c := client.NewClient(plain.GetTransport(), client.WithTracer(telemetry.mcpTracer())) // spans for the requests themselves
 
 	d := &demo{as: as, mcp: protected, manager: manager, client: c}
 	fmt.Fprintf(stdout, "authorization server %s, MCP server %s\n\n", as.URL, protected.URL)
+	var stepUp tracetest.SpanStubs
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) (string, error)
@@ -79,7 +83,11 @@ func demonstrate(ctx context.Context, stdout io.Writer, logger *slog.Logger) err
 		{"step-up", d.stepUp},
 		{"100 calls", d.herd},
 	} {
+		before := len(spans.GetSpans())
 		said, err := step.do(ctx)
+		if step.name == "step-up" {
+			stepUp = spans.GetSpans()[before:]
+		}
 		mark := "ok  "
 		if err != nil {
 			mark, said = "FAIL", err.Error()
@@ -90,7 +98,15 @@ func demonstrate(ctx context.Context, stdout io.Writer, logger *slog.Logger) err
 		}
 	}
 	fmt.Fprintln(stdout, "\nThe same as OpenTelemetry spans:")
-	return printTree(stdout, spans.GetSpans())
+	if err := printTree(stdout, spans.GetSpans()); err != nil {
+		return err
+	}
+	if o.svg != "" {
+		if err := drawFile(o.svg, stepUp); err != nil {
+			return err
+		}
+	}
+	return telemetry.shutdown(ctx)
 }
 
 // newMCPServer is an ordinary mcp-go server that knows nothing of tokens.
@@ -183,6 +199,10 @@ func (d *demo) rotation(context.Context) (string, error) {
 // stepUp: a tool needs another scope. This server does not widen scopes by
 // refresh, so that is tried once, remembered, and followed by a login.
 func (d *demo) stepUp(ctx context.Context) (string, error) {
+	d.as.Inject(authtest.MetadataEndpoint, authtest.Delay(20*time.Millisecond))
+	d.as.Inject(authtest.ResourceMetadataEndpoint, authtest.Delay(20*time.Millisecond))
+	d.as.Inject(authtest.TokenEndpoint, authtest.Delay(60*time.Millisecond), authtest.Delay(60*time.Millisecond))
+	d.as.Inject(authtest.AuthorizeEndpoint, authtest.Delay(250*time.Millisecond)) // the user reads the page
 	text, err := callTool(ctx, d.client, "write_note", nil)
 	if err != nil {
 		return "", err

@@ -12,6 +12,9 @@
 //
 // does the same job on a real server: it logs in and lists the tools, or calls
 // one.
+//
+// With -otlp http://localhost:4318 spans and metrics of either go to an
+// OpenTelemetry Collector, or to anything else that takes OTLP over HTTP.
 package main
 
 import (
@@ -24,6 +27,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
@@ -41,6 +45,7 @@ type options struct {
 	arguments              map[string]any // args, parsed
 	clientID, clientSecret string
 	scopes, store          string
+	otlp, svg              string
 	headless, verbose      bool
 	timeout                time.Duration
 }
@@ -58,6 +63,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.clientSecret, "client-secret", "", "that client's `secret`, if it has one")
 	flags.StringVar(&o.scopes, "scopes", "", "scopes to ask for from the start, separated by `spaces`")
 	flags.StringVar(&o.store, "store", "", "keep tokens in `file`, file:DIR, keyring or redis://…, so that the next run needs no login")
+	flags.StringVar(&o.otlp, "otlp", "", "send spans and metrics to the OpenTelemetry Collector at `URL`, such as http://localhost:4318")
+	flags.StringVar(&o.svg, "svg", "", "draw the spans of the demonstration's step-up into `file`")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
 	flags.BoolVar(&o.verbose, "v", false, "log what the library does")
 	usage := func(problem string) int {
@@ -81,6 +88,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return usage("-args must be a JSON object, such as '{\"name\": \"Go\"}'")
 	case o.url == "" && (o.tool != "" || o.headless || o.clientID != "" || o.scopes != "" || o.store != ""):
 		return usage("-tool, -headless, -client-id, -scopes and -store need -url")
+	case o.otlp != "" && !strings.HasPrefix(o.otlp, "http://") && !strings.HasPrefix(o.otlp, "https://"):
+		return usage("-otlp must be a URL such as http://localhost:4318")
+	case o.url != "" && o.svg != "":
+		return usage("-svg is for the demonstration, without -url")
 	}
 	logger := slog.New(slog.DiscardHandler)
 	if o.verbose {
@@ -90,7 +101,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	defer cancel()
 	var err error
 	if o.url == "" {
-		err = demonstrate(ctx, stdout, logger)
+		err = demonstrate(ctx, o, stdout, logger)
 	} else {
 		err = useServer(ctx, o, stdout, stderr, logger)
 	}

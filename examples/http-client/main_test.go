@@ -2,7 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/xml"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -10,7 +16,11 @@ import (
 func TestDemonstration(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	start := time.Now()
-	if status := run(t.Context(), nil, &stdout, &stderr); status != 0 {
+	picture := filepath.Join(t.TempDir(), "stepup.svg")
+	var received sync.Map
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { received.Store(r.URL.Path, true) }))
+	defer collector.Close()
+	if status := run(t.Context(), []string{"-svg", picture, "-otlp", collector.URL}, &stdout, &stderr); status != 0 {
 		t.Fatalf("exit status %d\n%s%s", status, &stdout, &stderr)
 	}
 	for _, step := range []string{"login", "tool call", "early refresh", "rotation", "step-up", "100 calls"} {
@@ -18,8 +28,40 @@ func TestDemonstration(t *testing.T) {
 			t.Errorf("step %q is not in the timeline:\n%s", step, &stdout)
 		}
 	}
+	wantPicture(t, picture)
+	for _, path := range []string{"/v1/traces", "/v1/metrics"} {
+		if _, ok := received.Load(path); !ok {
+			t.Errorf("nothing was sent to the collector's %s", path)
+		}
+	}
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %v, want less than 5s", took)
+	}
+}
+
+// wantPicture fails the test unless the file is a picture with a bar and a name
+// for every span of a step-up, and an arrow for each of its two links.
+func wantPicture(t *testing.T, name string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := xml.Unmarshal(text, new(struct {
+		XMLName xml.Name `xml:"http://www.w3.org/2000/svg svg"`
+	})); err != nil {
+		t.Errorf("no SVG: %v", err)
+	}
+	for _, part := range []string{
+		">mcp.tools/call<", ">oauth.step_up by authorization<", ">oauth.refresh, refreshed<", ">oauth.authorize<",
+		">oauth.discover<", ">GET oauth-authorization-server<", ">oauth.await_user<", ">oauth.exchange<", ">POST token<",
+	} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("the picture has no %s", part)
+		}
+	}
+	if n := strings.Count(string(text), `marker-end="url(#arrow)"`); n != 3 {
+		t.Errorf("the picture has %d arrows, want two and that of the legend", n)
 	}
 }
 
@@ -32,6 +74,8 @@ func TestBadFlags(t *testing.T) {
 		"secret without client":  {"-url", "http://localhost:1/mcp", "-client-secret", "x"},
 		"url without encryption": {"-url", "http://mcp.example.com/mcp"},
 		"timeout":                {"-timeout", "-1s"},
+		"no collector":           {"-otlp", "localhost"},
+		"picture of a server":    {"-url", "http://localhost:1/mcp", "-svg", "x.svg"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

@@ -31,6 +31,10 @@ func useServer(ctx context.Context, o options, stdout, stderr io.Writer, logger 
 		return err
 	}
 	defer closeStore()
+	telemetry, err := startTelemetry(ctx, o.otlp)
+	if err != nil {
+		return err
+	}
 	manager, err := auth.NewManager(auth.Config{
 		Resource: o.url,
 		Store:    store,
@@ -38,17 +42,24 @@ func useServer(ctx context.Context, o options, stdout, stderr io.Writer, logger 
 		Grant:    grant.AuthorizationCode{UserAgent: agent},
 		Scopes:   strings.Fields(o.scopes),
 		Logger:   logger,
+		Tracer:   telemetry.tracer(),
 	})
 	if err != nil {
 		return err
 	}
 	defer manager.Close()
+	defer func() {
+		if err := telemetry.shutdown(context.WithoutCancel(ctx)); err != nil {
+			fmt.Fprintln(stderr, "http-client:", err)
+		}
+	}()
 
-	c, err := client.NewStreamableHttpClient(o.url, mcpgo.WithAuth(manager))
+	plain, err := client.NewStreamableHttpClient(o.url, mcpgo.WithAuth(manager))
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer plain.Close()
+	c := client.NewClient(plain.GetTransport(), client.WithTracer(telemetry.mcpTracer()))
 	if err := connect(ctx, c, manager); err != nil {
 		return explain(err)
 	}
