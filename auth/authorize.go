@@ -121,14 +121,13 @@ func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []stri
 	if err != nil && !m.cfg.RefreshWithoutStore {
 		return nil, err
 	}
+	if tok, err := m.adoptInstead(ctx, start, extra, l); tok != nil || err != nil {
+		end.Issuer = m.issuer()
+		return tok, err
+	}
 	m.mu.Lock()
 	rec := m.st.rec
-	adopt := m.st.usable(wallNow()) && rec.Token != start.Token && !rec.Token.same(l.instead) && coversScopes(rec.Token.Scopes, unionScopes(extra, l.challenge.Scopes))
 	m.mu.Unlock()
-	if adopt {
-		end.Issuer = rec.Issuer
-		return rec.Token, nil
-	}
 	got, issuer, err := m.obtain(ctx, rec, &l.challenge, extra, false)
 	end.Issuer = issuer
 	if err != nil {
@@ -152,6 +151,48 @@ func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []stri
 	}
 	end.Issuer = m.st.rec.Issuer
 	return m.st.rec.Token, nil
+}
+
+// adoptInstead looks for what makes the login needless: a token that somebody
+// else put into the store since start, or that is to be had by its refresh
+// token. It returns nothing if there is none.
+func (m *Manager) adoptInstead(ctx context.Context, start *Record, extra []string, l login) (*Token, error) {
+	need := unionScopes(extra, l.challenge.Scopes)
+	m.mu.Lock()
+	s := &m.st
+	tok := s.rec.Token
+	if tok == nil || tok == start.Token || tok.same(l.instead) || (tok.Scopes != nil && !coversScopes(tok.Scopes, need)) {
+		m.mu.Unlock()
+		return nil, nil
+	}
+	if s.usable(wallNow()) && coversScopes(tok.Scopes, need) {
+		m.mu.Unlock()
+		return tok, nil
+	}
+	if s.closed || tok.RefreshToken == "" || s.refused != nil {
+		m.mu.Unlock()
+		return nil, nil
+	}
+	f := s.renew
+	if f == nil {
+		f = m.startRenewal(ctx, renewal{trigger: l.trigger})
+	}
+	m.join(f)
+	m.mu.Unlock()
+	tok, err := m.wait(ctx, f)
+	switch {
+	case err == nil && coversScopes(tok.Scopes, need):
+		return tok, nil
+	case err != nil && retryable(err): // a failure that passes is no reason to log in
+		return nil, err
+	}
+	return nil, nil
+}
+
+func (m *Manager) issuer() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.st.rec.Issuer
 }
 
 // obtain finds the authorization server and uses the grant there. It stores

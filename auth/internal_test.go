@@ -321,6 +321,9 @@ func TestTokenSame(t *testing.T) {
 	if !a.same(&Token{AccessToken: "a"}) || a.same(&Token{AccessToken: "b"}) {
 		t.Error("a token that no manager handed out is compared by its text")
 	}
+	if a.same(&Token{AccessToken: "b", serial: 1}) {
+		t.Error("the serials of two managers may coincide, their tokens do not")
+	}
 	var none *Token
 	if none.same(a) || a.same(nil) || !none.same(nil) {
 		t.Error("nil is the same as nil only")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -151,6 +152,11 @@ func (m *Manager) catchUp(rec *Record, key *binding) EventType {
 	switch {
 	case rec.Generation == s.rec.Generation:
 		return ""
+	case s.undeleted != nil && rec.Token != nil && rec.Token.AccessToken == s.undeleted.AccessToken && rec.Token.RefreshToken == s.undeleted.RefreshToken:
+		gone := *s.rec
+		gone.Generation = rec.Generation
+		s.rec = &gone
+		return ""
 	case rec.Generation < s.rec.Generation && s.rec.Token != nil:
 		// Generations only rise: the store lost what we saved, in a failover
 		// say, and its refresh token is spent. Ours is saved anew.
@@ -189,14 +195,14 @@ func (m *Manager) catchUpWithNothing() EventType {
 // somebody else stored meanwhile. Who was refused with the refresh token that
 // ours replaced has dropped that one only (design invariant 6); and who stored
 // something else may have left it where it was.
-func outlives(ours, theirs *Token, replaced string) bool {
+func outlives(ours, theirs *Token, replaced []string) bool {
 	switch {
 	case ours == nil || ours.RefreshToken == "":
 		return false
 	case theirs == nil || theirs.RefreshToken == "":
 		return true
 	}
-	return theirs.RefreshToken == replaced && ours.RefreshToken != replaced
+	return slices.Contains(replaced, theirs.RefreshToken) && !slices.Contains(replaced, ours.RefreshToken)
 }
 
 // adopt puts a record of the store's in use, with the key that its token is
@@ -212,8 +218,8 @@ func (m *Manager) adopt(rec *Record, key *binding) {
 	if rec.Token != nil {
 		rec.Token = rec.Token.seal()
 		rec.Token.binding = key
-		if old := s.rec.Token; old != nil && old.AccessToken == rec.Token.AccessToken && old.RefreshToken == rec.Token.RefreshToken {
-			rec.Token.serial = old.serial // still the same token
+		if old := s.rec.Token; old != nil && old.AccessToken == rec.Token.AccessToken {
+			rec.Token.serial = old.serial // still the same token, and rejected if it was
 		}
 	}
 	if rec.Issuer == s.rec.Issuer {
@@ -222,7 +228,7 @@ func (m *Manager) adopt(rec *Record, key *binding) {
 	if rec.Resource == s.rec.Resource {
 		rec.Resource = s.rec.Resource
 	}
-	s.unsaved, s.replaced, s.saveFailures = false, "", 0
+	s.unsaved, s.replaced, s.saveFailures = false, nil, 0
 	m.restoreStepUps(rec, wallNow())
 	m.setRecord(rec, wallNow())
 }
@@ -230,7 +236,8 @@ func (m *Manager) adopt(rec *Record, key *binding) {
 // forget drops the credential; the caller holds m.mu.
 func (m *Manager) forget() {
 	s := &m.st
-	s.unsaved, s.replaced, s.dirty, s.saveFailures = false, "", false, 0
+	s.unsaved, s.replaced, s.dirty, s.saveFailures = false, nil, false, 0
+	s.undeleted = nil
 	s.rejected, s.refused, s.renewFailed = nil, nil, nil
 	issuer := m.configuredIssuer()
 	if m.cfg.Client.ID != "" {
@@ -273,10 +280,7 @@ func (m *Manager) save(ctx context.Context, rec *Record) error {
 	}
 	m.mu.Lock()
 	s := &m.st
-	replaced := s.replaced
-	if !s.unsaved && s.rec.Token != nil {
-		replaced = s.rec.Token.RefreshToken
-	}
+	replaced := s.replacedBy(rec.Token)
 	dirty := s.dirty
 	s.dirty = false
 	rec.StepUps = s.stepUpLimits(wallNow())
@@ -289,7 +293,7 @@ func (m *Manager) save(ctx context.Context, rec *Record) error {
 		theirs, loadErr := m.cfg.Store.Load(ctx, m.key())
 		switch {
 		case loadErr == nil && !outlives(rec.Token, theirs.Token, replaced) &&
-			(theirs.Token.live(wallNow()) || outlives(theirs.Token, rec.Token, "")):
+			(theirs.Token.live(wallNow()) || outlives(theirs.Token, rec.Token, nil)):
 			key := m.loadProofKey(theirs)
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -314,7 +318,7 @@ func (m *Manager) save(ctx context.Context, rec *Record) error {
 		s.saveFailures++
 	} else {
 		rec.Generation = generation
-		s.unsaved, s.replaced, s.saveFailures = false, "", 0
+		s.unsaved, s.replaced, s.saveFailures = false, nil, 0
 	}
 	m.setRecord(rec, wallNow())
 	if err != nil {
@@ -322,6 +326,21 @@ func (m *Manager) save(ctx context.Context, rec *Record) error {
 		m.scheduleSave()
 	}
 	return err
+}
+
+// maxReplaced is how many refresh tokens in a row are remembered that no save
+// is known to have replaced.
+const maxReplaced = 32
+
+// replacedBy are the refresh tokens that led to t, as far back as the store may
+// be; the caller holds m.mu.
+func (s *state) replacedBy(t *Token) []string {
+	replaced := s.replaced
+	old := s.rec.Token
+	if old == nil || old.RefreshToken == "" || slices.Contains(replaced, old.RefreshToken) || (t != nil && t.RefreshToken == old.RefreshToken) {
+		return replaced
+	}
+	return append(slices.Clone(replaced[max(0, len(replaced)-maxReplaced+1):]), old.RefreshToken)
 }
 
 // scheduleSave arms the timer that saves again; the caller holds m.mu.

@@ -325,7 +325,7 @@ func (m *Manager) refuse(ctx context.Context, rec *Record, want []string, cause 
 		return false, cause // no answer of RFC 6749 says nothing about the token
 	case "invalid_grant":
 		if err := m.reread(ctx); err != nil {
-			return false, cause
+			break // nobody knows better; this one at least is dead
 		}
 		m.mu.Lock()
 		now, usable := m.st.rec, m.st.usable(wallNow())

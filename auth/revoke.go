@@ -16,8 +16,9 @@ var errNoRevocation = errtext.New("auth: the authorization server has no revocat
 // Revoke revokes the refresh token and then the access token at the
 // authorization server (RFC 7009) and forgets both, here and in the store,
 // whether or not the server could be told. The error says which of these
-// failed: *[TokenError], *[discovery.Error], *[StoreError]. Without a token it
-// does nothing.
+// failed: *[TokenError], *[discovery.Error], *[StoreError]. After a *[StoreError]
+// the store may hold the token still; Revoke again tries to remove it from
+// there. Without a token it does nothing.
 func (m *Manager) Revoke(ctx context.Context) error {
 	if err := m.ensureLoaded(ctx); err != nil {
 		return err
@@ -54,17 +55,24 @@ func (m *Manager) forgetStored(ctx context.Context) (*Record, error) {
 		err = m.reread(ctx)
 	}
 	m.mu.Lock()
-	rec := m.st.rec
+	rec, undeleted := m.st.rec, m.st.undeleted
 	m.mu.Unlock()
-	if rec.Token == nil {
+	if rec.Token != nil {
+		undeleted = rec.Token
+	} else if undeleted == nil {
 		return rec, err
 	}
-	if delErr := m.cfg.Store.Delete(context.WithoutCancel(ctx), m.key(), rec.Generation); delErr != nil {
+	delErr := m.cfg.Store.Delete(context.WithoutCancel(ctx), m.key(), rec.Generation)
+	if delErr != nil {
 		err = errors.Join(err, &StoreError{Op: "delete", Err: delErr})
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.forget()
+	if delErr != nil {
+		// It does not come back into use when the store is read again.
+		m.st.rec.Generation, m.st.undeleted = rec.Generation, undeleted
+	}
 	return rec, err
 }
 

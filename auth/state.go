@@ -21,10 +21,14 @@ type state struct {
 	// narrow: rec.Issuer was seen not to widen scopes by refresh.
 	narrow bool
 
-	// unsaved: rec's token is newer than what the store holds; replaced is the
-	// refresh token there that led to it. dirty: so are the step-up limits.
+	// unsaved: rec's token is newer than what the store holds, which has one of
+	// replaced, the refresh tokens that led to it: a save that failed may have
+	// arrived all the same. dirty: so are the step-up limits.
 	unsaved, dirty bool
-	replaced       string
+	replaced       []string
+
+	// undeleted was forgotten, but the store may hold it still.
+	undeleted *Token
 
 	// rec is the credential in use: never nil, never changed in place.
 	rec      *Record
@@ -144,6 +148,9 @@ func jitteredWindow(window, lifetime time.Duration) time.Duration {
 // computed here, once per token.
 func (m *Manager) setRecord(rec *Record, now time.Time) {
 	s := &m.st
+	if rec.Token != nil {
+		s.undeleted = nil
+	}
 	if t := rec.Token; t != nil && (t.serial == 0 || !t.same(s.rec.Token)) {
 		if rec.Token.binding != nil {
 			s.binding = rec.Token.binding
@@ -152,20 +159,28 @@ func (m *Manager) setRecord(rec *Record, now time.Time) {
 			s.serial++
 			rec.Token.serial = s.serial
 		}
-		s.rejected, s.refused, s.window = nil, nil, 0
-		if !rec.Token.Expiry.IsZero() {
-			var life time.Duration
-			if !rec.Obtained.IsZero() {
-				life = rec.Token.Expiry.Sub(rec.Obtained)
-			}
-			s.window = jitteredWindow(m.cfg.RefreshWindow, life)
-		}
-		s.renewFailed, s.loginFailed = nil, nil
-		s.lastErr = nil
+		s.rejected, s.loginFailed = nil, nil
+		m.setRenewal(rec)
+	} else if t != nil && t.RefreshToken != s.rec.Token.RefreshToken {
+		m.setRenewal(rec) // what was so of the old one says nothing about this
 	}
 	s.narrow = s.narrow && rec.Issuer == s.rec.Issuer
 	s.rec = rec
 	m.republish(now)
+}
+
+// setRenewal computes what depends on how rec's token is renewed.
+func (m *Manager) setRenewal(rec *Record) {
+	s := &m.st
+	s.refused, s.window = nil, 0
+	if !rec.Token.Expiry.IsZero() {
+		var life time.Duration
+		if !rec.Obtained.IsZero() {
+			life = rec.Token.Expiry.Sub(rec.Obtained)
+		}
+		s.window = jitteredWindow(m.cfg.RefreshWindow, life)
+	}
+	s.renewFailed, s.lastErr = nil, nil
 }
 
 // republish recomputes the snapshot and the timer from the state.

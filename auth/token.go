@@ -88,10 +88,10 @@ func (t *Token) same(u *Token) bool {
 	switch {
 	case t == nil || u == nil:
 		return t == u
-	case t.serial != 0 && u.serial != 0:
-		return t.serial == u.serial
+	case t.serial != 0 && u.serial != 0 && t.serial != u.serial:
+		return false
 	}
-	return t.AccessToken == u.AccessToken
+	return t.AccessToken == u.AccessToken // also of two managers, whose serials may coincide
 }
 
 // canonicalTokenType spells the known types as their RFCs do; the type is

@@ -1,0 +1,184 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtest"
+)
+
+// What TestModel found, one by one.
+
+// Another process stored a refresh token just after this one looked: it is
+// used, and the user is not asked.
+func TestLoginGivesWayToStoredRefreshToken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		cfg := k.onDemand()
+		cfg.Store, cfg.Grant = new(auth.MemoryStore), k.login()
+		a, b := k.manager(cfg), k.manager(cfg)
+		if _, err := a.Token(t.Context()); !errors.Is(err, auth.ErrNoToken) {
+			t.Fatalf("Token: %v", err)
+		}
+		if err := b.SetToken(t.Context(), &auth.Token{RefreshToken: k.token("read").RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+		k.srv.Inject(authtest.TokenEndpoint, authtest.Status(503)) // which is no reason to log in either
+		tok, err := a.Resolve(t.Context(), nil, auth.Challenge{Status: 401})
+		if err != nil || k.call(tok) != 200 {
+			t.Fatalf("Resolve: %v", err)
+		}
+		if c := k.srv.Counts(); c.Authorize != 0 || c.Refreshes != 2 {
+			t.Errorf("%d logins and %d refreshes, want 0 and 2", c.Authorize, c.Refreshes)
+		}
+	})
+}
+
+// A token whose record could not be deleted does not come back into use, and
+// revoking again deletes it.
+func TestRevokedTokenStaysGone(t *testing.T) {
+	for _, arrives := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			k := newKit(t, authtest.Config{}, authtest.Protection{})
+			s := &deaf{arrives: arrives}
+			cfg := k.onDemand()
+			cfg.Store = s
+			m := k.manager(cfg)
+			s.broken = arrives
+			_ = m.SetToken(t.Context(), k.token()) // stored, whatever the store says
+			s.broken = true
+			err := m.Revoke(t.Context())
+			if se := asError[*auth.StoreError](t, err); se.Op != "delete" {
+				t.Errorf("Revoke: %v", err)
+			}
+			s.broken = false
+			time.Sleep(time.Minute)
+			if tok, err := m.Token(t.Context()); !errors.Is(err, auth.ErrNoToken) {
+				t.Errorf("Token after Revoke = %v, %v", tok, err)
+			}
+			if err := m.Revoke(t.Context()); err != nil {
+				t.Errorf("Revoke again: %v", err)
+			}
+			if _, err := s.Load(t.Context(), s.key); !errors.Is(err, auth.ErrNotFound) {
+				t.Errorf("the store still has it: %v", err)
+			}
+		})
+	}
+}
+
+// deaf is a store whose saves, while it is broken, fail, although they may have
+// arrived, and whose deletes do neither.
+type deaf struct {
+	auth.MemoryStore
+	broken, arrives bool
+	blind           bool // loads fail as well
+	key             auth.Key
+}
+
+var errDeaf = errors.New("no answer")
+
+func (d *deaf) Save(ctx context.Context, k auth.Key, r *auth.Record) (uint64, error) {
+	d.key = k
+	if d.broken && !d.arrives {
+		return 0, errDeaf
+	}
+	generation, err := d.MemoryStore.Save(ctx, k, r)
+	if d.broken {
+		return 0, errDeaf
+	}
+	return generation, err
+}
+
+func (d *deaf) Load(ctx context.Context, k auth.Key) (*auth.Record, error) {
+	if d.broken && d.blind {
+		return nil, errDeaf
+	}
+	return d.MemoryStore.Load(ctx, k)
+}
+
+func (d *deaf) Delete(ctx context.Context, k auth.Key, generation uint64) error {
+	if d.broken {
+		return errDeaf
+	}
+	return d.MemoryStore.Delete(ctx, k, generation)
+}
+
+// A rejected token is not a new one because another process dropped the refresh
+// token beside it.
+func TestRejectedTokenStaysRejected(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := &deaf{}
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, tok := k.started(cfg)
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.OAuthError("temporarily_unavailable", 503))
+		if _, err := m.Resolve(t.Context(), mustToken(t, m), auth.Challenge{Status: 401}); err == nil {
+			t.Fatal("Resolve: no error")
+		}
+		rec, err := s.Load(t.Context(), s.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.Token.RefreshToken = ""
+		if _, err := s.MemoryStore.Save(t.Context(), s.key, rec); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := m.Refresh(t.Context()); !errors.Is(err, auth.ErrNoRefreshToken) {
+			t.Errorf("Refresh = %v, %v", got, err)
+		}
+		if got, err := m.Token(t.Context()); err == nil {
+			t.Errorf("Token = %v, which is the rejected one: %v", got, got.AccessToken == tok.AccessToken)
+		}
+	})
+}
+
+// A refresh token that was refused is not sent again, also when the store cannot
+// say whether somebody has a better one.
+func TestRefusedRefreshTokenIsNotSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := new(store)
+		cfg := k.onDemand()
+		cfg.Store, cfg.RefreshWithoutStore = s, true
+		m, tok := k.started(cfg)
+		k.srv.RevokeAll()
+		expire(tok)
+		s.fail(errors.New("down"), nil, nil)
+		for range 10 {
+			if _, err := m.Token(t.Context()); err == nil {
+				t.Error("Token: no error")
+			}
+			time.Sleep(time.Minute)
+		}
+		k.wantRefreshes(1)
+	})
+}
+
+// Saves failed, and the first of them arrived all the same: the spent refresh
+// token that it left in the store is not taken for a newer one.
+func TestSaveThatArrivedAllTheSame(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := &deaf{arrives: true, blind: true}
+		cfg := k.onDemand()
+		cfg.Store, cfg.RefreshWithoutStore = s, true
+		m, _ := k.started(cfg)
+		s.broken = true
+		for range 3 {
+			if _, err := m.Refresh(t.Context()); err != nil {
+				t.Fatalf("Refresh: %v", err)
+			}
+		}
+		s.broken = false
+		if _, err := m.Refresh(t.Context()); err != nil {
+			t.Fatalf("Refresh: %v", err)
+		}
+		if c := k.srv.Counts(); c.ReusedRefreshTokens != 0 || c.Refreshes != 4 {
+			t.Errorf("%d refreshes, %d with a spent token", c.Refreshes, c.ReusedRefreshTokens)
+		}
+	})
+}
