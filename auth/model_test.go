@@ -1,0 +1,746 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/registration"
+)
+
+// TestModel runs managers through random sequences of operations and faults and
+// holds them, after every step, to what DESIGN.md calls invariants, by a model
+// that is simpler than they are: the authorization server's own knowledge of
+// its tokens, and what each manager was told.
+//
+//	MCPTOKENS_MODEL_STEPS=1000000 go test -run '^TestModel$' -v -timeout 1h ./auth
+//	go test -run '^TestModel$' ./auth -rapid.seed=N
+func TestModel(t *testing.T) {
+	const perRun = 40
+	steps := 4000
+	if s := os.Getenv("MCPTOKENS_MODEL_STEPS"); s != "" {
+		var err error
+		if steps, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("MCPTOKENS_MODEL_STEPS: %v", err)
+		}
+	}
+	if f := flag.Lookup("rapid.seed"); f.Value.String() == "0" {
+		set(t, "rapid.seed", strconv.FormatUint(rand.Uint64()>>1, 10))
+		defer set(t, "rapid.seed", "0")
+	}
+	set(t, "rapid.checks", strconv.Itoa(steps/perRun))
+	t.Logf("-rapid.seed=%s, about %d steps", flag.Lookup("rapid.seed").Value, steps)
+	total := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		cfg := modelConfigs().Draw(rt, "config")
+		ops := rapid.SliceOfN(modelOps(), perRun/2, 3*perRun/2).Draw(rt, "operations")
+		total += len(ops)
+		var wrong []string
+		synctest.Test(t, func(t *testing.T) { wrong = runModel(t, cfg, ops) })
+		if len(wrong) > 0 {
+			rt.Fatalf("%s", strings.Join(wrong, "\n\t"))
+		}
+	})
+	t.Logf("%d steps", total)
+}
+
+func set(t *testing.T, name, value string) {
+	t.Helper()
+	if err := flag.Set(name, value); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type widening uint8
+
+const (
+	narrows widening = iota
+	refuses
+	widens
+)
+
+// modelConfig is one world.
+type modelConfig struct {
+	managers     int
+	rotate       bool
+	grace, life  time.Duration // life 0: no expires_in
+	widening     widening
+	grant        string // "", "person" or "service"
+	idle         bool
+	withoutStore bool
+}
+
+func modelConfigs() *rapid.Generator[modelConfig] {
+	return rapid.Custom(func(t *rapid.T) modelConfig {
+		c := modelConfig{
+			managers: rapid.IntRange(1, 2).Draw(t, "managers"),
+			rotate:   rapid.SampledFrom([]bool{true, true, false}).Draw(t, "rotate"),
+			grace:    rapid.SampledFrom([]time.Duration{0, 0, 10 * time.Second, time.Hour}).Draw(t, "grace"),
+			life:     rapid.SampledFrom([]time.Duration{time.Hour, 0, time.Second, 90 * time.Second, 24 * time.Hour}).Draw(t, "life"),
+			widening: rapid.SampledFrom([]widening{narrows, refuses, widens}).Draw(t, "widening"),
+			grant:    rapid.SampledFrom([]string{"", "person", "service"}).Draw(t, "grant"),
+			idle:     rapid.Bool().Draw(t, "idle"),
+		}
+		c.withoutStore = c.managers == 1 && rapid.IntRange(0, 3).Draw(t, "withoutStore") == 3
+		return c
+	})
+}
+
+// modelOp is one step.
+type modelOp struct {
+	what    string
+	manager int
+	async   bool          // the next step does not wait for it
+	patient time.Duration // how long the caller waits
+	sleep   time.Duration
+	scopes  []string
+	faults  []modelFault
+	store   [3]bool // load, save, lock fail
+	after   bool    // a failing save has happened all the same
+}
+
+func modelOps() *rapid.Generator[modelOp] {
+	kinds := []string{
+		"nothing", // what rapid makes of a step that a failure does not need
+		"token", "token", "token", "token", "storm", "reject", "reject", "reject old", "needs", "needs", "upgrade", "refresh",
+		"sleep", "sleep", "sleep", "sleep", "faults", "faults", "faults", "faults", "store", "store", "heal", "heal",
+		"set", "set refresh", "revoke", "restart", "kill", "authorize", "challenge",
+	}
+	naps := []time.Duration{
+		time.Nanosecond, 20 * time.Millisecond, 333 * time.Millisecond, time.Second, 5 * time.Second, 14 * time.Second, 16 * time.Second,
+		31 * time.Second, time.Minute, 4*time.Minute + 59*time.Second, 6 * time.Minute, 31 * time.Minute, 55 * time.Minute, time.Hour, 25 * time.Hour,
+	}
+	return rapid.Custom(func(t *rapid.T) modelOp {
+		op := modelOp{what: rapid.SampledFrom(kinds).Draw(t, "what"), manager: rapid.IntRange(0, 1).Draw(t, "manager")}
+		op.patient = 5 * time.Minute
+		switch op.what {
+		case "sleep":
+			op.sleep = rapid.SampledFrom(naps).Draw(t, "nap") + time.Duration(rapid.IntRange(0, 1000).Draw(t, "odd"))*time.Microsecond
+			return op
+		case "faults":
+			op.faults = rapid.SliceOfN(rapid.Map(rapid.IntRange(0, int(modelFaults)-1), func(i int) modelFault { return modelFault(i) }), 1, 12).Draw(t, "faults")
+			return op
+		case "store":
+			op.store = [3]bool{rapid.Bool().Draw(t, "load"), rapid.Bool().Draw(t, "save"), rapid.Bool().Draw(t, "lock")}
+			op.after = rapid.Bool().Draw(t, "after")
+			return op
+		case "needs", "upgrade":
+			op.scopes = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 1, 2, rapid.ID[string]).Draw(t, "scopes")
+		case "nothing", "heal", "set", "set refresh", "restart", "kill":
+			return op
+		}
+		op.async = rapid.IntRange(0, 3).Draw(t, "async") == 0
+		op.patient = rapid.SampledFrom([]time.Duration{5 * time.Minute, 5 * time.Minute, time.Second, 16 * time.Second, time.Millisecond}).Draw(t, "patient")
+		return op
+	})
+}
+
+// modelRun is one run.
+type modelRun struct {
+	t     *testing.T
+	cfg   modelConfig
+	srv   *modelServer
+	store *modelStore
+	m     [2]*auth.Manager
+	wg    sync.WaitGroup
+
+	mu       sync.Mutex
+	old      [2][]*auth.Token  // handed out, oldest first
+	rejected [2]map[string]int // access tokens that the manager heard of a 401 for, and in which step
+	gone     [2]int            // tokens up to this number were revoked
+	trigger  [2]auth.Trigger   // of the authorization under way
+	wanted   [2][]string       // the scopes of what is under way
+	step     int
+	changing int  // calls of SetToken and Revoke, and restarts: so far
+	under    int  // and under way
+	doubtful bool // a save failed with two managers, or a process was lost: each may hold something else
+}
+
+const modelURL = "https://as.example.com"
+
+func runModel(t *testing.T, cfg modelConfig, ops []modelOp) []string {
+	r := &modelRun{t: t, cfg: cfg, srv: newModelServer(cfg)}
+	r.store = &modelStore{run: r, saved: make(map[string]bool)}
+	for i := range cfg.managers {
+		r.start(i)
+	}
+	for i := range ops {
+		r.mu.Lock()
+		r.step++
+		r.mu.Unlock()
+		if ops[i].what != "nothing" {
+			r.note("STEP %d: %s of %d %v", r.step, ops[i].what, ops[i].manager%cfg.managers, ops[i].scopes)
+		}
+		r.do(ops[i])
+		synctest.Wait()
+		r.settle()
+		if len(r.wrong()) > 0 {
+			break
+		}
+	}
+	r.wg.Wait()
+	if len(r.wrong()) == 0 {
+		r.recover()
+	}
+	for i := range cfg.managers {
+		_ = r.m[i].Close()
+	}
+	if len(r.wrong()) == 0 {
+		return nil
+	}
+	return append(r.wrong(), r.srv.story...)
+}
+
+func (r *modelRun) wrong() []string {
+	r.srv.mu.Lock()
+	defer r.srv.mu.Unlock()
+	return slices.Clone(r.srv.wrong)
+}
+
+func (r *modelRun) violation(format string, args ...any) {
+	r.srv.mu.Lock()
+	defer r.srv.mu.Unlock()
+	r.srv.violation(format, args...)
+}
+
+func (r *modelRun) note(format string, args ...any) {
+	r.srv.mu.Lock()
+	defer r.srv.mu.Unlock()
+	r.srv.note(format, args...)
+}
+
+// start makes manager i anew.
+func (r *modelRun) start(i int) {
+	cfg := auth.Config{
+		Resource: "https://mcp.example.com/mcp",
+		Server:   &auth.Server{Issuer: modelURL, TokenEndpoint: modelURL + "/token", RevocationEndpoint: modelURL + "/revoke"},
+		Client:   auth.Client{ID: "client"}, HTTPClient: &http.Client{Transport: r.srv.from(i)},
+		Store: r.store, NoIdleRefresh: !r.cfg.idle, RefreshWithoutStore: r.cfg.withoutStore, Tracer: modelTracer{},
+	}
+	if r.cfg.grant != "" {
+		cfg.Grant = modelGrant{r, i}
+	}
+	m, err := auth.NewManager(cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.m[i] = m
+	r.rejected[i], r.gone[i], r.old[i] = make(map[string]int), 0, nil
+}
+
+func (r *modelRun) do(op modelOp) {
+	i := op.manager % r.cfg.managers
+	switch op.what {
+	case "nothing":
+	case "sleep":
+		time.Sleep(op.sleep)
+	case "faults":
+		r.srv.mu.Lock()
+		r.srv.faults = append(r.srv.faults, op.faults...)
+		r.srv.mu.Unlock()
+	case "store":
+		r.store.fail(op.store, op.after)
+	case "heal":
+		r.heal()
+	case "kill":
+		if tok := r.newest(i); tok != nil {
+			r.srv.kill(tok.AccessToken)
+		}
+	case "restart":
+		r.restart(i)
+	case "set", "set refresh":
+		r.setToken(i, op.what == "set")
+	case "storm":
+		r.launch(op, func(m *auth.Manager) {
+			together(20, func(int) { r.token(i, m, op) })
+		})
+	default:
+		r.launch(op, func(m *auth.Manager) { r.call(i, m, op) })
+	}
+}
+
+// launch runs f, and waits for it unless op is not to be waited for.
+func (r *modelRun) launch(op modelOp, f func(m *auth.Manager)) {
+	m := r.m[op.manager%r.cfg.managers]
+	if op.async {
+		r.wg.Go(func() { f(m) })
+		return
+	}
+	f(m)
+}
+
+func (r *modelRun) heal() {
+	r.srv.mu.Lock()
+	r.srv.faults = nil
+	r.srv.mu.Unlock()
+	r.store.fail([3]bool{}, false)
+}
+
+// call makes one call of manager m, which is or was number i.
+func (r *modelRun) call(i int, m *auth.Manager, op modelOp) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), op.patient)
+	defer cancel()
+	switch op.what {
+	case "token":
+		r.token(i, m, op)
+	case "reject", "reject old", "challenge":
+		rejected := r.newest(i)
+		if op.what == "reject old" {
+			rejected = r.oldest(i)
+		} else if op.what == "challenge" {
+			rejected = nil
+		}
+		began := r.begin()
+		if rejected != nil {
+			r.srv.kill(rejected.AccessToken)
+			r.srv.mu.Lock()
+			if v := r.srv.valid[i]; v != nil && v.AccessToken == rejected.AccessToken {
+				r.srv.valid[i] = nil
+			}
+			r.srv.mu.Unlock()
+		}
+		tok, err := m.Resolve(ctx, rejected, auth.Challenge{Status: 401, Scheme: "Bearer", Error: "invalid_token"})
+		r.got(i, m, began, tok, err)
+		var se *auth.StoreError
+		if rejected != nil && !errors.As(err, &se) && !errors.Is(err, auth.ErrClosed) && ctx.Err() == nil {
+			r.mu.Lock()
+			r.rejected[i][rejected.AccessToken] = r.step
+			r.mu.Unlock()
+			if tok != nil && tok.AccessToken == rejected.AccessToken {
+				r.violation("Resolve returns the token that was rejected")
+			}
+		}
+	case "needs":
+		began := r.begin()
+		tok, err := m.Resolve(ctx, r.newest(i), auth.Challenge{Status: 403, Scheme: "Bearer", Error: "insufficient_scope", Scopes: op.scopes})
+		r.got(i, m, began, tok, err)
+	case "upgrade":
+		began := r.begin()
+		tok, err := m.UpgradeScopes(ctx, op.scopes...)
+		r.got(i, m, began, tok, err)
+		for _, s := range op.scopes {
+			if err == nil && !slices.Contains(tok.Scopes, s) {
+				r.violation("UpgradeScopes(%q) granted %q and says nothing", op.scopes, tok.Scopes)
+			}
+		}
+	case "refresh":
+		r.explicit(i, 1)
+		began := r.begin()
+		tok, err := m.Refresh(ctx)
+		r.got(i, m, began, tok, err)
+		// What this call began may go on without it.
+		for m.Info().Refreshing {
+			time.Sleep(time.Second)
+		}
+		r.explicit(i, -1)
+	case "authorize":
+		began := r.begin()
+		tok, err := m.Authorize(ctx)
+		r.got(i, m, began, tok, err)
+	case "revoke":
+		r.change(func() {
+			r.srv.mu.Lock()
+			number := r.srv.number
+			r.srv.held = ""
+			r.srv.mu.Unlock()
+			err := m.Revoke(ctx)
+			var se *auth.StoreError
+			if errors.As(err, &se) {
+				r.doubt() // the store has it still, or an older one, which the error says
+				r.mu.Lock()
+				clear(r.rejected[i])
+				r.mu.Unlock()
+			} else if err == nil {
+				r.mu.Lock()
+				r.gone[i] = max(r.gone[i], number)
+				r.mu.Unlock()
+			}
+		})
+	}
+}
+
+func (r *modelRun) explicit(i, by int) {
+	r.srv.mu.Lock()
+	defer r.srv.mu.Unlock()
+	r.srv.explicit[i] += by
+}
+
+// token calls Token, which fails only if there is nothing valid to return.
+func (r *modelRun) token(i int, m *auth.Manager, op modelOp) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), op.patient)
+	defer cancel()
+	began := r.begin()
+	r.srv.mu.Lock()
+	valid := r.srv.valid[i]
+	r.srv.mu.Unlock()
+	tok, err := m.Token(ctx)
+	r.got(i, m, began, tok, err)
+	r.mu.Lock()
+	calm := r.under == 0 && r.changing == began.changing && began.under == 0
+	r.mu.Unlock()
+	r.srv.mu.Lock()
+	defer r.srv.mu.Unlock()
+	if err != nil && !errors.Is(err, auth.ErrClosed) && calm && valid != nil && valid == r.srv.valid[i] && (valid.Expiry.IsZero() || time.Now().Before(valid.Expiry)) {
+		r.srv.violation("Token of %d fails with %v though %s is valid", i, err, valid.AccessToken)
+	}
+}
+
+// change brackets what replaces the credential from outside.
+func (r *modelRun) change(f func()) {
+	r.mu.Lock()
+	r.under++
+	r.mu.Unlock()
+	f()
+	r.srv.mu.Lock()
+	r.srv.valid = [2]*auth.Token{}
+	r.srv.mu.Unlock()
+	r.mu.Lock()
+	r.under--
+	r.changing++
+	r.mu.Unlock()
+}
+
+// modelBegin is what was so when a call began.
+type modelBegin struct {
+	changing, under int
+	step            int
+	gone            [2]int
+}
+
+func (r *modelRun) begin() modelBegin {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return modelBegin{changing: r.changing, under: r.under, step: r.step, gone: r.gone}
+}
+
+// got checks what a call returned.
+func (r *modelRun) got(i int, m *auth.Manager, began modelBegin, tok *auth.Token, err error) {
+	if tok != nil {
+		r.note("call of step %d: %s", began.step, tok.AccessToken)
+	} else {
+		r.note("call of step %d: %v", began.step, err)
+	}
+	if (tok == nil) == (err == nil) {
+		r.violation("token %v and error %v", tok, err)
+		return
+	}
+	if err != nil {
+		r.typed(err)
+		return
+	}
+	if !tok.Expiry.IsZero() && !time.Now().Before(tok.Expiry) {
+		r.violation("manager %d hands out %s, which expired %v ago", i, tok.AccessToken, time.Since(tok.Expiry))
+	}
+	if tok.Authorization() != "Bearer "+tok.AccessToken {
+		r.violation("Authorization() = %q for %s", tok.Authorization(), tok.AccessToken)
+	}
+	number, _ := strconv.Atoi(tok.AccessToken[1:])
+	r.mu.Lock()
+	if m != r.m[i] { // of before a restart
+		r.mu.Unlock()
+		return
+	}
+	step, known := r.rejected[i][tok.AccessToken]
+	// In doubt, who could not save saves anew what others have replaced.
+	if known && step < began.step && !r.doubtful {
+		defer r.violation("manager %d hands out %s, which was rejected in step %d", i, tok.AccessToken, step)
+	}
+	if number <= began.gone[i] && !r.doubtful {
+		defer r.violation("manager %d hands out %s, which was revoked", i, tok.AccessToken)
+	}
+	if !slices.ContainsFunc(r.old[i], func(o *auth.Token) bool { return o.AccessToken == tok.AccessToken }) {
+		r.old[i] = append(r.old[i], tok)
+	}
+	r.mu.Unlock()
+	if !r.store.wasSaved(tok.AccessToken) && !m.Info().Unsaved {
+		r.violation("manager %d hands out %s, which was never saved and is not called unsaved", i, tok.AccessToken)
+	}
+}
+
+// typed checks that an error is one of those that are promised.
+func (r *modelRun) typed(err error) {
+	var (
+		te *auth.TokenError
+		re *auth.ReauthorizationRequiredError
+		ie *auth.InsufficientScopeError
+		je *auth.RejectedError
+		se *auth.StoreError
+		ce *auth.ConfigError
+		ae *auth.AuthorizationError
+	)
+	for _, is := range []error{auth.ErrNoToken, auth.ErrNoRefreshToken, auth.ErrClosed, context.DeadlineExceeded} {
+		if errors.Is(err, is) {
+			return
+		}
+	}
+	if !errors.As(err, &te) && !errors.As(err, &re) && !errors.As(err, &ie) && !errors.As(err, &je) && !errors.As(err, &se) && !errors.As(err, &ce) && !errors.As(err, &ae) {
+		r.violation("error of type %T: %v", err, err)
+	}
+}
+
+func (r *modelRun) newest(i int) *auth.Token {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.old[i]) == 0 {
+		return nil
+	}
+	return r.old[i][len(r.old[i])-1]
+}
+
+func (r *modelRun) oldest(i int) *auth.Token {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.old[i]) == 0 {
+		return nil
+	}
+	return r.old[i][0]
+}
+
+func (r *modelRun) setToken(i int, whole bool) {
+	tok := r.srv.newToken("a")
+	if !whole {
+		tok = &auth.Token{RefreshToken: tok.RefreshToken}
+	}
+	r.change(func() {
+		ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+		defer cancel()
+		err := r.m[i].SetToken(ctx, tok)
+		r.srv.mu.Lock()
+		defer r.srv.mu.Unlock()
+		if info := r.m[i].Info(); err == nil || info.Unsaved {
+			r.srv.held = tok.RefreshToken
+		}
+	})
+}
+
+// restart ends the process of manager i and begins another.
+func (r *modelRun) restart(i int) {
+	r.change(func() {
+		m := r.m[i]
+		if err := m.Close(); err != nil {
+			r.doubt()
+		}
+		if _, err := m.Token(r.t.Context()); !errors.Is(err, auth.ErrClosed) {
+			r.violation("Token of a closed manager: %v", err)
+		}
+		r.srv.mu.Lock()
+		for _, t := range r.srv.refresh {
+			t.refusedTo[i], t.after[i], t.lost[i] = false, time.Time{}, nil // what the process knew
+		}
+		r.srv.quiet[i] = time.Time{}
+		r.srv.mu.Unlock()
+		r.mu.Lock()
+		r.start(i)
+		r.mu.Unlock()
+	})
+}
+
+// doubt: what managers hold and what is stored may be different things from
+// now on.
+func (r *modelRun) doubt() {
+	r.srv.excuse()
+	r.mu.Lock()
+	r.doubtful = true
+	r.mu.Unlock()
+}
+
+// settle notes until when each manager has to leave the server alone.
+func (r *modelRun) settle() {
+	for i := range r.cfg.managers {
+		info := r.m[i].Info()
+		r.srv.mu.Lock()
+		r.srv.quiet[i], r.srv.quietFor[i] = info.RetryAt, r.srv.last[i]
+		r.srv.mu.Unlock()
+		if info.Resource == "" || (info.State == auth.StateFresh && !info.Expiry.IsZero() && !time.Now().Before(info.Expiry)) {
+			r.violation("%+v", info)
+		}
+	}
+}
+
+// recover: when all is well again and some time has passed, everybody gets a
+// token, and without a person if a refresh token that works was not lost.
+func (r *modelRun) recover() {
+	r.heal()
+	time.Sleep(31 * time.Minute)
+	for i := range r.cfg.managers {
+		ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
+		r.srv.mu.Lock()
+		held := r.srv.held
+		refused := held != "" && r.srv.refresh[held].refusedTo[i]
+		r.srv.mu.Unlock()
+		r.mu.Lock()
+		doubtful := r.doubtful
+		r.mu.Unlock()
+		refreshable := held != "" && r.srv.refreshable(held) && !refused && !doubtful
+		tok, err := r.m[i].Token(ctx)
+		for range 4 { // a transport sends a request again more often than that
+			if err == nil && !r.srv.works(tok.AccessToken) {
+				tok, err = r.m[i].Resolve(ctx, tok, auth.Challenge{Status: 401})
+			}
+		}
+		if err != nil && r.cfg.grant != "" {
+			tok, err = r.m[i].Authorize(ctx)
+		}
+		switch {
+		case err == nil && !r.srv.works(tok.AccessToken):
+			r.violation("in the end manager %d has %s, which does not work", i, tok.AccessToken)
+		case err != nil && (r.cfg.grant != "" || refreshable):
+			r.violation("in the end manager %d has %v, though %s could be refreshed (grant %q)", i, err, held, r.cfg.grant)
+		case err != nil:
+			r.typed(err)
+		}
+		cancel()
+	}
+}
+
+// modelGrant always works, if the server does.
+type modelGrant struct {
+	r *modelRun
+	i int
+}
+
+func (g modelGrant) Type() string      { return "model" }
+func (g modelGrant) Interactive() bool { return g.r.cfg.grant == "person" }
+
+func (g modelGrant) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, error) {
+	because, _ := ctx.Value(modelWhy{}).(why)
+	g.check(because)
+	c, err := f.Client(ctx, registration.Metadata{})
+	if err != nil {
+		return nil, err
+	}
+	return f.Exchange(ctx, c, url.Values{"grant_type": {"model"}, "scope": {strings.Join(f.Scopes, " ")}})
+}
+
+// check: no login that a refresh would have saved.
+func (g modelGrant) check(because why) {
+	r := g.r
+	r.mu.Lock()
+	excused := r.doubtful || len(because.scopes) > 0 || r.under > 0
+	r.mu.Unlock()
+	r.srv.mu.Lock()
+	held := r.srv.held
+	refused := held != "" && r.srv.refresh[held].refusedTo[g.i]
+	r.srv.mu.Unlock()
+	if !excused && held != "" && !refused && r.srv.refreshable(held) {
+		r.violation("manager %d logs in (%s) though %s could be refreshed", g.i, because.trigger, held)
+	}
+}
+
+// modelTracer knows what a use of the grant is for.
+type modelTracer struct{}
+
+type modelWhy struct{}
+
+// why is what ctx's operation began with.
+type why struct {
+	trigger auth.Trigger
+	scopes  []string
+}
+
+func (modelTracer) TraceRefreshStart(ctx, _ context.Context, d auth.RefreshStart) context.Context {
+	return context.WithValue(ctx, modelWhy{}, why{d.Trigger, d.Scopes})
+}
+
+func (modelTracer) TraceRefreshEnd(context.Context, auth.RefreshEnd) {}
+
+func (modelTracer) TraceAuthorizationStart(ctx, _ context.Context, d auth.AuthorizationStart) context.Context {
+	return context.WithValue(ctx, modelWhy{}, why{d.Trigger, d.Scopes})
+}
+
+func (modelTracer) TraceAuthorizationEnd(context.Context, auth.AuthorizationEnd) {}
+
+// modelStore is a [auth.MemoryStore] that fails as it is told.
+type modelStore struct {
+	auth.MemoryStore
+	run *modelRun
+
+	mu     sync.Mutex
+	broken [3]bool
+	after  bool
+	failed int             // saves since one that did not
+	saved  map[string]bool // access tokens
+}
+
+var errModelStore = errors.New("the store is broken")
+
+func (s *modelStore) fail(what [3]bool, after bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken, s.after = what, after
+}
+
+func (s *modelStore) is(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken[n]
+}
+
+func (s *modelStore) wasSaved(token string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saved[token]
+}
+
+func (s *modelStore) Load(ctx context.Context, k auth.Key) (*auth.Record, error) {
+	if s.is(0) {
+		return nil, fmt.Errorf("load: %w", errModelStore)
+	}
+	return s.MemoryStore.Load(ctx, k)
+}
+
+func (s *modelStore) Save(ctx context.Context, k auth.Key, rec *auth.Record) (uint64, error) {
+	s.mu.Lock()
+	fails, after := s.broken[1], s.after
+	s.failed++
+	many := s.failed > 30 // which is more than a manager remembers
+	s.mu.Unlock()
+	if fails && (s.run.cfg.managers > 1 || many) {
+		s.run.doubt()
+	}
+	if fails && !after {
+		return 0, errModelStore
+	}
+	generation, err := s.MemoryStore.Save(ctx, k, rec)
+	if err == nil && rec.Token != nil {
+		s.mu.Lock()
+		s.saved[rec.Token.AccessToken] = true
+		if !fails {
+			s.failed = 0
+		}
+		s.mu.Unlock()
+	}
+	if fails {
+		return 0, errModelStore
+	}
+	return generation, err
+}
+
+func (s *modelStore) Delete(ctx context.Context, k auth.Key, generation uint64) error {
+	if s.is(1) {
+		return errModelStore
+	}
+	return s.MemoryStore.Delete(ctx, k, generation)
+}
+
+func (s *modelStore) Lock(ctx context.Context, k auth.Key) (func(), error) {
+	if s.is(2) {
+		return nil, errModelStore
+	}
+	return s.MemoryStore.Lock(ctx, k)
+}
