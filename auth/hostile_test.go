@@ -38,8 +38,8 @@ type hostileCase struct {
 	most int
 }
 
-// anyTyped is wanted where the type is all that matters.
-var anyTyped = errors.New("any")
+// errAny is wanted where the type is all that matters.
+var errAny = errors.New("any")
 
 const (
 	metadataOfResource = hostileResource + "/.well-known/oauth-protected-resource/mcp"
@@ -55,20 +55,20 @@ func everywhere(at string) []hostileCase {
 	self := "http://" + at
 	return []hostileCase{
 		{name: "endless body", at: at, say: rawtest.Endless(200, json200), want: discovery.ErrTooLarge},
-		{name: "endless body of an error", at: at, say: rawtest.Endless(400, json200), want: anyTyped},
-		{name: "endless header", at: at, say: rawtest.EndlessHeader, want: anyTyped},
+		{name: "endless body of an error", at: at, say: rawtest.Endless(400, json200), want: errAny},
+		{name: "endless header", at: at, say: rawtest.EndlessHeader, want: errAny},
 		{name: "slow header", at: at, say: rawtest.SlowHeader, want: context.DeadlineExceeded},
 		{name: "slow body", at: at, say: rawtest.SlowBody(200, json200), want: context.DeadlineExceeded},
-		{name: "slow body of an error", at: at, say: rawtest.SlowBody(503, json200), want: anyTyped},
+		{name: "slow body of an error", at: at, say: rawtest.SlowBody(503, json200), want: errAny},
 		{name: "gzip bomb", at: at, say: rawtest.Bomb(200, json200), want: discovery.ErrTooLarge},
-		{name: "redirect loop", at: at, say: rawtest.Answer(307, "Location: "+self, ""), want: anyTyped, most: 8},
-		{name: "redirect to a private address", at: at, say: rawtest.Answer(307, "Location: http://10.0.0.1/", ""), want: anyTyped, most: 1},
-		{name: "redirect to another origin", at: at, say: rawtest.Answer(308, "Location: http://"+honestServer+"/", ""), want: anyTyped, most: 1},
-		{name: "nesting without end", at: at, say: rawtest.JSON(strings.Repeat(`{"a":`, 100_000)), want: anyTyped},
-		{name: "nesting that ends", at: at, say: rawtest.JSON(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)), want: anyTyped},
-		{name: "not even HTTP", at: at, say: rawtest.Raw("canary canary\r\n\r\n"), want: anyTyped},
-		{name: "an answer cut off", at: at, say: rawtest.Raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"), want: anyTyped},
-		{name: "an error that forges lines", at: at, say: rawtest.Answer(400, json200, `{"error":"invalid_grant\r\ncanary","error_description":"canary","error_uri":"https://canary"}`), want: anyTyped},
+		{name: "redirect loop", at: at, say: rawtest.Answer(307, "Location: "+self, ""), want: errAny, most: 8},
+		{name: "redirect to a private address", at: at, say: rawtest.Answer(307, "Location: http://10.0.0.1/", ""), want: errAny, most: 1},
+		{name: "redirect to another origin", at: at, say: rawtest.Answer(308, "Location: http://"+honestServer+"/", ""), want: errAny, most: 1},
+		{name: "nesting without end", at: at, say: rawtest.JSON(strings.Repeat(`{"a":`, 100_000)), want: errAny},
+		{name: "nesting that ends", at: at, say: rawtest.JSON(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)), want: errAny},
+		{name: "not even HTTP", at: at, say: rawtest.Raw("canary canary\r\n\r\n"), want: errAny},
+		{name: "an answer cut off", at: at, say: rawtest.Raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"), want: errAny},
+		{name: "an error that forges lines", at: at, say: rawtest.Answer(400, json200, `{"error":"invalid_grant\r\ncanary","error_description":"canary","error_uri":"https://canary"}`), want: errAny},
 	}
 }
 
@@ -137,7 +137,7 @@ func (c hostileCase) run(t *testing.T, host, path string) {
 		if te := asError[*auth.TokenError](t, err); time.Until(te.NextAttempt) > auth.MaxRetryAfter+time.Minute {
 			t.Errorf("next attempt in %v", time.Until(te.NextAttempt))
 		}
-	case c.want != anyTyped && !errors.Is(err, c.want):
+	case c.want != errAny && !errors.Is(err, c.want):
 		t.Errorf("error %v, want one that is %v", err, c.want)
 	}
 	if !isTyped(err) {
@@ -173,14 +173,14 @@ func hostileTokens() []hostileCase {
 		}
 	}
 	cases := []hostileCase{
-		{name: "a token with a line break", say: token(`"access_token":"a\r\nX-Canary: canary"`), want: anyTyped},
-		{name: "a token with a space", say: token(`"access_token":"a canary"`), want: anyTyped},
-		{name: "a token with a NUL", say: token(`"access_token":"a\u0000"`), want: anyTyped},
-		{name: "a token beyond ASCII", say: token(`"access_token":"ä"`), want: anyTyped},
-		{name: "a token type of its own", say: rawtest.JSON(`{"access_token":"a","token_type":"MAC"}`), want: anyTyped},
-		{name: "a token type with a line break", say: rawtest.JSON(`{"access_token":"a","token_type":"Bearer\r\nCanary: canary"}`), want: anyTyped},
-		{name: "a number for a token", say: token(`"access_token":1`), want: anyTyped},
-		{name: "a megabyte of scopes", say: token(`"access_token":"a","scope":"` + strings.Repeat("canary ", 140_000) + `"`), want: anyTyped},
+		{name: "a token with a line break", say: token(`"access_token":"a\r\nX-Canary: canary"`), want: errAny},
+		{name: "a token with a space", say: token(`"access_token":"a canary"`), want: errAny},
+		{name: "a token with a NUL", say: token(`"access_token":"a\u0000"`), want: errAny},
+		{name: "a token beyond ASCII", say: token(`"access_token":"ä"`), want: errAny},
+		{name: "a token type of its own", say: rawtest.JSON(`{"access_token":"a","token_type":"MAC"}`), want: errAny},
+		{name: "a token type with a line break", say: rawtest.JSON(`{"access_token":"a","token_type":"Bearer\r\nCanary: canary"}`), want: errAny},
+		{name: "a number for a token", say: token(`"access_token":1`), want: errAny},
+		{name: "a megabyte of scopes", say: token(`"access_token":"a","scope":"` + strings.Repeat("canary ", 140_000) + `"`), want: errAny},
 		{name: "scopes that are none", say: token(`"access_token":"a","scope":"b \u0000 c\"d e\u001b[31m"`), ok: func(t *testing.T, tok *auth.Token) {
 			if len(tok.Scopes) != 1 || tok.Scopes[0] != "b" {
 				t.Errorf("scopes %q", tok.Scopes)
@@ -246,19 +246,19 @@ func hostileLogins() []hostileCase {
 		}
 	}
 	return []hostileCase{
-		{name: "another client's secret", at: registerAt, say: rawtest.JSON(`{"client_id":"not-ours","client_secret":"canary"}`), want: anyTyped, most: 1},
+		{name: "another client's secret", at: registerAt, say: rawtest.JSON(`{"client_id":"not-ours","client_secret":"canary"}`), want: errAny, most: 1},
 		{name: "a secret that is gone", at: registerAt, say: rawtest.JSON(`{"client_id":"c","client_secret":"canary","client_secret_expires_at":-1}`), want: discovery.ErrMalformed, most: 1},
 		{name: "no secret for a method that needs one", at: registerAt, say: rawtest.JSON(`{"client_id":"c","token_endpoint_auth_method":"client_secret_basic"}`), want: discovery.ErrMalformed, most: 1},
-		{name: "redirect loop", at: authorizeAt, say: rawtest.Answer(302, "Location: http://"+authorizeAt, ""), want: anyTyped, most: 11},
+		{name: "redirect loop", at: authorizeAt, say: rawtest.Answer(302, "Location: http://"+authorizeAt, ""), want: errAny, most: 11},
 		{name: "slow header", at: authorizeAt, say: rawtest.SlowHeader, want: context.DeadlineExceeded, most: 1},
-		{name: "a redirect to a file", at: authorizeAt, say: rawtest.Answer(302, "Location: file:///etc/canary", ""), want: anyTyped, most: 1},
-		{name: "another state", at: authorizeAt, say: redirect("code=c&state=canary"), want: anyTyped, most: 1},
-		{name: "two states", at: authorizeAt, say: redirect("code=c&state=STATE&state=canary"), want: anyTyped, most: 1},
-		{name: "no state", at: authorizeAt, say: redirect("code=c"), want: anyTyped, most: 1},
+		{name: "a redirect to a file", at: authorizeAt, say: rawtest.Answer(302, "Location: file:///etc/canary", ""), want: errAny, most: 1},
+		{name: "another state", at: authorizeAt, say: redirect("code=c&state=canary"), want: errAny, most: 1},
+		{name: "two states", at: authorizeAt, say: redirect("code=c&state=STATE&state=canary"), want: errAny, most: 1},
+		{name: "no state", at: authorizeAt, say: redirect("code=c"), want: errAny, most: 1},
 		{name: "another issuer", at: authorizeAt, say: redirect("code=c&state=STATE&iss=http%3A%2F%2F" + honestServer), want: auth.ErrIssuerParameter, most: 1},
 		{name: "two issuers", at: authorizeAt, say: redirect("code=c&state=STATE&iss=http%3A%2F%2F" + hostileServer + "&iss=canary"), want: auth.ErrIssuerParameter, most: 1},
 		{name: "no code", at: authorizeAt, say: redirect("state=STATE"), want: auth.ErrMissingCode, most: 1},
-		{name: "an error that forges lines", at: authorizeAt, say: redirect("error=access_denied%0D%0Acanary&error_description=canary&state=STATE"), want: anyTyped, most: 1},
+		{name: "an error that forges lines", at: authorizeAt, say: redirect("error=access_denied%0D%0Acanary&error_description=canary&state=STATE"), want: errAny, most: 1},
 	}
 }
 

@@ -163,8 +163,6 @@ type modelRun struct {
 	old      [2][]*auth.Token  // handed out, oldest first
 	rejected [2]map[string]int // access tokens that the manager heard of a 401 for, and in which step
 	gone     [2]int            // tokens up to this number were revoked
-	trigger  [2]auth.Trigger   // of the authorization under way
-	wanted   [2][]string       // the scopes of what is under way
 	step     int
 	changing int  // calls of SetToken and Revoke, and restarts: so far
 	under    int  // and under way
