@@ -520,7 +520,8 @@ func (r *modelRun) setToken(i int, whole bool) {
 		err := r.m[i].SetToken(ctx, tok)
 		r.srv.mu.Lock()
 		defer r.srv.mu.Unlock()
-		if info := r.m[i].Info(); err == nil || info.Unsaved {
+		var se *auth.StoreError
+		if err == nil || (errors.As(err, &se) && se.Op == "save") { // it is in use
 			r.srv.held = tok.RefreshToken
 		}
 	})
