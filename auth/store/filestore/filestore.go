@@ -22,8 +22,10 @@
 //
 // [Store.Lock] is an advisory lock of the operating system's on ID.lock. The
 // system releases it when its holder dies. A holder that is suspended (SIGSTOP,
-// a laptop that sleeps) keeps it: others wait until their context ends, and
-// their saves go on to work, by generation. The directory has to be on a file
+// a laptop that sleeps) keeps it, since it may have sent the refresh token: others
+// wait until their context ends, serve the token that they have, and their saves
+// go on to work, by generation. When it goes on it stores the answer that waited
+// for it. The directory has to be on a file
 // system with working locks; network file systems may have none between
 // machines, where redisstore is the better choice.
 //
@@ -35,8 +37,13 @@
 // record of a newer version ([auth.ErrNewerRecord]), or a link, a directory or a
 // file open to others in a file's place ([ErrUnsafe]) stays as it is and is an
 // error until somebody mends it. A full disk and a directory that cannot be
-// written to are found by [Store.Probe], before a refresh token is spent. All
-// errors are of type [*Error], but for [auth.ErrNotFound], [auth.ErrConflict]
+// written to are found by [Store.Probe], before a refresh token is spent: the
+// manager serves the token in use until it expires, then its error is this one,
+// and it goes on by itself once the cause is mended. A clock that is wrong, or
+// stepped, does no harm to what is stored: generations and locks decide who may
+// refresh and save, and the clock only when somebody thinks that it is time. A
+// token of a process whose clock is a day ahead looks fresh to the others for a
+// day too long; the MCP server's 401 puts that right. All errors are of type [*Error], but for [auth.ErrNotFound], [auth.ErrConflict]
 // and those of a context that has ended.
 package filestore
 

@@ -35,7 +35,19 @@
 // reached, can still save the token that it got if nobody has written since it
 // took the lease. If somebody has, its saves and deletions fail with
 // [auth.ErrConflict], even when it has read the newer record meanwhile, until
-// it takes the lock anew.
+// it takes the lock anew. A manager that was suspended before it sent the refresh
+// token does not send it any more, but takes what the other has stored. One that
+// was suspended after that has spent it: who came in its place has sent it again,
+// as after a crash, and a server without a grace period takes that for theft and
+// wants a login.
+//
+// Redis forgetting everything, or the key being deleted by hand, cannot be told
+// from a logout by another process, and is taken for one: see [auth.Store].
+//
+// Leases are counted by the server's clock. A wrong clock of a process has no
+// part in who may refresh or save; it decides only when that process thinks that
+// it is time. A token of one whose clock is a day ahead looks fresh to the others
+// for a day too long; the MCP server's 401 puts that right.
 //
 // Redis answers before its data is on disk or with a replica. A token that was
 // saved just before a crash or a failover may be lost with it: use
