@@ -169,13 +169,14 @@ func (c Client) LogValue() slog.Value { return slog.StringValue("auth.Client{" +
 func RequestedScopes(_, requested []string) []string { return requested }
 
 // shared is what all managers of one configuration have in common; they do not
-// use its Resource and Subject. It is read-only.
+// use its Resource and Subject. It is read-only but for the directory.
 type shared struct {
 	Config
-	plain   *http.Client // HTTPClient as configured; that is traced
-	trace   *traced
-	post    *http.Client // never follows a redirect
-	private bool         // the store is the manager's own
+	plain     *http.Client // HTTPClient as configured; that is traced
+	trace     *traced
+	post      *http.Client // never follows a redirect
+	directory directory
+	private   bool // the store is the manager's own
 }
 
 func newShared(cfg Config) (*shared, error) {

@@ -3,11 +3,9 @@ package auth
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 
 	"github.com/mcptokens/mcptokens/auth/discovery"
-	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 // found is what discovery found: where to get a token, and for what.
@@ -21,8 +19,8 @@ type found struct {
 }
 
 // discover finds the authorization server of the resource (MCP 2026-07-28,
-// authorization server discovery). It asks anew each time: the resource may
-// have moved.
+// authorization server discovery). Since a challenge may mean that the resource
+// has moved, nothing will do that was known when the token in use was new.
 func (m *Manager) discover(ctx context.Context, rec *Record, c Challenge) (*found, error) {
 	if f := m.configured(); f != nil {
 		return f, nil
@@ -32,38 +30,37 @@ func (m *Manager) discover(ctx context.Context, rec *Record, c Challenge) (*foun
 	end := DiscoveryEnd{Err: err}
 	if err == nil {
 		end.Issuer = f.server.Issuer
-		m.rememberServer(f)
 	}
 	m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, end)
 	return f, err
 }
 
 func (m *Manager) discoverResource(ctx context.Context, rec *Record, c Challenge) (*found, error) {
+	w := wanted{freshMetadata, m.lastMetadata()}
 	if m.cfg.Server != nil { // an issuer alone
-		srv, err := m.discovery().AuthorizationServer(ctx, m.cfg.Server.Issuer)
+		srv, err := m.server(ctx, m.cfg.Server.Issuer, w)
 		if err != nil {
 			return nil, err
 		}
 		return &found{server: srv, resource: m.canonical}, nil
 	}
-	prm, err := m.discovery().ProtectedResource(ctx, m.resource, c.ResourceMetadata)
-	if errors.Is(err, discovery.ErrNotFound) {
-		prm, err = &discovery.ProtectedResource{}, nil
-	}
+	prm, err := m.protectedResource(ctx, rec, c, w)
 	if err != nil {
 		return nil, err
 	}
-	f := &found{resource: orElse(prm.Resource, m.canonical), scopes: onlyScopes(prm.ScopesSupported)}
+	m.mu.Lock()
+	m.st.listed = prm
+	m.mu.Unlock()
+	f := &found{resource: orElse(prm.Resource, m.canonical), scopes: prm.ScopesSupported}
 	if len(prm.AuthorizationServers) == 0 {
-		// A server of MCP 2025-03-26 is its own authorization server.
-		f.server, err = m.discovery().Legacy(ctx, m.resource)
+		f.server, err = m.legacyServer(ctx, w)
 		return f, err
 	}
 	issuer, err := m.chooseIssuer(prm.AuthorizationServers, rec)
 	if err != nil {
 		return nil, err
 	}
-	f.server, err = m.discovery().AuthorizationServer(ctx, issuer)
+	f.server, err = m.server(ctx, issuer, w)
 	return f, err
 }
 
@@ -110,26 +107,16 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 	if f := m.configured(); f != nil {
 		return f, nil
 	}
-	m.mu.Lock()
-	f := m.st.found
-	m.mu.Unlock()
-	if f != nil && (rec.Issuer == "" || rec.Issuer == f.server.Issuer) {
-		return f, nil
-	}
 	if rec.Issuer != "" {
-		ctx := m.cfg.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: m.canonical, Issuer: rec.Issuer})
-		srv, err := m.discovery().AuthorizationServer(ctx, rec.Issuer)
-		m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: rec.Issuer, Err: err})
+		srv, err := m.serverOfIssuer(ctx, rec.Issuer)
 		if err == nil {
 			resource := rec.Resource
 			if resource == "" { // from SetRecord, which was not told
-				if resource, err = m.resourceName(ctx); err != nil {
+				if resource, err = m.resourceName(ctx, rec); err != nil {
 					return nil, err
 				}
 			}
-			f := &found{server: srv, resource: resource}
-			m.rememberServer(f)
-			return f, nil
+			return &found{server: srv, resource: resource}, nil
 		}
 		if !errors.Is(err, discovery.ErrNotFound) {
 			return nil, err
@@ -147,47 +134,10 @@ func (m *Manager) serverOf(ctx context.Context, rec *Record) (*found, error) {
 
 // resourceName is what the resource's metadata call it (RFC 9728 section 2):
 // the indicator that whoever else asked for tokens will have sent.
-func (m *Manager) resourceName(ctx context.Context) (string, error) {
-	prm, err := m.discovery().ProtectedResource(ctx, m.resource, "")
-	switch {
-	case errors.Is(err, discovery.ErrNotFound):
-		return m.canonical, nil
-	case err != nil:
+func (m *Manager) resourceName(ctx context.Context, rec *Record) (string, error) {
+	prm, err := m.protectedResource(ctx, rec, Challenge{}, wanted{age: freshMetadata})
+	if err != nil {
 		return "", err
 	}
 	return orElse(prm.Resource, m.canonical), nil
 }
-
-// guarded is the client for URLs that the resource leads to: a resource on the
-// Internet does not lead into the network of this machine, see
-// [Config.HTTPClient]. A server that the user configured may be anywhere.
-func (m *Manager) guarded() *http.Client {
-	if m.cfg.Server == nil {
-		if c := m.home.Guard(m.cfg.plain, m.cfg.Client.Issuer); c != m.cfg.plain {
-			return m.cfg.trace.client(c)
-		}
-	}
-	return m.cfg.HTTPClient
-}
-
-// discovery fetches metadata with the guarded client.
-func (m *Manager) discovery() *discovery.Client {
-	return &discovery.Client{HTTPClient: m.guarded()}
-}
-
-// poster is the guarded client that never follows a redirect.
-func (m *Manager) poster() *http.Client {
-	if c := m.guarded(); c != m.cfg.HTTPClient {
-		return httpx.NoRedirect(c)
-	}
-	return m.cfg.post
-}
-
-func (m *Manager) rememberServer(f *found) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.st.found = f
-}
-
-// forgetServer makes the next request discover the server anew.
-func (m *Manager) forgetServer() { m.rememberServer(nil) }

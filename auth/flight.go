@@ -124,7 +124,7 @@ func (m *Manager) leave(f *flight) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f.waiters--
-	if f.waiters > 0 || !f.lingers || m.st.closed || isDone(f) {
+	if f.waiters > 0 || !f.lingers || m.st.closed || isClosed(f.done) {
 		return
 	}
 	f.linger = m.afterFunc(loginLinger, func(m *Manager) {
@@ -143,15 +143,6 @@ func (m *Manager) givenUp(f *flight) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return f.gaveUp && !m.st.closed
-}
-
-func isDone(f *flight) bool {
-	select {
-	case <-f.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // addScopes lets a flight ask for more, if it has not asked yet.

@@ -213,7 +213,7 @@ func (e *External) bar(tok *Token) error {
 }
 
 func (e *External) rejectedError() error {
-	return &RejectedError{Resource: e.resource, Rejections: e.rejections.inRow, RetryAt: e.rejections.until}
+	return e.rejections.error(e.resource)
 }
 
 // ask has a goroutine ask the source; the caller holds e.mu and has seen that

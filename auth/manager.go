@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 const (
@@ -30,7 +28,6 @@ type Manager struct {
 	// and the store call it.
 	resource, canonical string
 	subject             string
-	home                httpx.Home // of resource
 	hub                 hub
 
 	current atomic.Pointer[snapshot]
@@ -57,7 +54,7 @@ func NewManager(cfg Config) (*Manager, error) {
 }
 
 func newManager(s *shared, resource, canonical, subject string) *Manager {
-	m := &Manager{cfg: s, resource: resource, canonical: canonical, subject: subject, home: httpx.Home{URL: resource}}
+	m := &Manager{cfg: s, resource: resource, canonical: canonical, subject: subject}
 	m.st.rec = &Record{Resource: canonical, Issuer: m.configuredIssuer()}
 	if s.private {
 		m.st.loadedAt = wallNow().UnixNano() // there is nothing to read

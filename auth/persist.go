@@ -220,6 +220,8 @@ func (m *Manager) adopt(rec *Record, key *binding) {
 		rec.Token.binding = key
 		if old := s.rec.Token; old != nil && old.AccessToken == rec.Token.AccessToken {
 			rec.Token.serial = old.serial // still the same token, and rejected if it was
+		} else {
+			s.since = 0
 		}
 	}
 	if rec.Issuer == s.rec.Issuer {
@@ -257,6 +259,9 @@ func (m *Manager) configuredIssuer() string {
 // storing fails the token is used all the same, and saving is tried again
 // behind. The error is a *[StoreError].
 func (m *Manager) install(ctx context.Context, rec *Record) error {
+	m.mu.Lock()
+	m.st.since = m.cfg.directory.now()
+	m.mu.Unlock()
 	start := time.Now()
 	err := m.save(ctx, rec)
 	m.cfg.trace.stepped(ctx, StepSave, start, err)

@@ -35,8 +35,7 @@ type PoolConfig struct {
 	// while. Default: 10,000.
 	MaxManagers int
 
-	// Idle is how long a manager that nobody uses is kept; it is closed when
-	// the pool is next used after that. Default: 1 hour.
+	// Idle is how long a manager that nobody uses is kept. Default: 1 hour.
 	Idle time.Duration
 
 	// RefreshIdle lets managers refresh by timer while nobody uses them.
@@ -47,15 +46,20 @@ type PoolConfig struct {
 // Pool keeps one [Manager] per subject and resource, for gateways that act for
 // many users. Managers are made on demand, and closed when they were idle for
 // long. An idle one has no goroutine and takes less than 1 KiB beside the
-// strings of its token, if it shares its configuration and that names the
-// Server's endpoints: PERFORMANCE.md has the figures for up to 100,000. Make one
-// with [NewPool] and Close it.
+// strings of its token, if it shares its configuration: PERFORMANCE.md has the
+// figures for up to 100,000. Managers that share one also share what is
+// discovered: users of one resource fetch its metadata and its authorization
+// server's once for all of them. What is known of a resource is used for a
+// minute, so that a login which begins right after the resource moved may be one
+// at the server that it left; a token that is rejected has the resource looked up
+// again. What is known of a server is used for an hour. Make a pool with
+// [NewPool] and Close it.
 type Pool struct {
 	cfg    PoolConfig
 	store  MemoryStore
 	client *http.Client
 
-	closing sync.WaitGroup // managers being closed
+	closing sync.WaitGroup // managers being closed, and the timer
 	done    chan struct{}  // closed when Close is through
 
 	mu      sync.Mutex
@@ -63,6 +67,7 @@ type Pool struct {
 	members map[poolKey]*poolMember
 	idle    poolMember // the ring of members without users: next is the newest, prev the oldest
 	configs map[*Config]*poolConfig
+	timer   *time.Timer // for the oldest of idle; nil if there is none
 }
 
 type poolKey struct{ subject, resource string }
@@ -187,6 +192,9 @@ func (p *Pool) Close() error {
 	open := p.members
 	p.members, p.configs = nil, nil
 	p.idle.prev, p.idle.next = nil, nil
+	if p.timer != nil && p.timer.Stop() {
+		p.closing.Done()
+	}
 	p.mu.Unlock()
 	defer close(p.done)
 	p.closing.Wait()
@@ -228,7 +236,7 @@ func (p *Pool) acquire(key poolKey) (*poolMember, error) {
 	}
 	member.leaveIdle()
 	member.users++
-	p.evict(wallNow())
+	p.evict(time.Now())
 	return member, nil
 }
 
@@ -276,21 +284,52 @@ func (p *Pool) release(member *poolMember) {
 	if member.users--; member.users > 0 || p.closed {
 		return
 	}
-	now := wallNow()
+	now := time.Now()
 	member.enterIdle(&p.idle, now)
 	p.evict(now)
+	p.arm(now)
+}
+
+// arm sets the timer for the manager that was idle longest; the caller holds
+// p.mu.
+func (p *Pool) arm(now time.Time) {
+	if oldest := p.idle.prev; p.timer == nil && oldest != &p.idle {
+		p.closing.Add(1)
+		idle := time.Duration(now.UnixNano() - oldest.used)
+		p.timer = time.AfterFunc(min(p.cfg.Idle-idle, p.cfg.Idle), p.onTimer) // the clock may have been set back
+	}
+}
+
+// onTimer closes managers when nobody uses the pool.
+func (p *Pool) onTimer() {
+	defer p.closing.Done()
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return
+		}
+		now := time.Now()
+		if p.evict(now) == 0 {
+			p.timer = nil
+			p.arm(now)
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock() // for others to come in
+	}
 }
 
 // evict closes managers that are idle too long or too many, a few at a time so
-// that nobody pays for all. The caller holds p.mu.
-func (p *Pool) evict(now time.Time) {
+// that nobody pays for all, and returns how many. The caller holds p.mu.
+func (p *Pool) evict(now time.Time) (closed int) {
 	for range 8 {
 		member := p.idle.prev
 		if member == &p.idle {
-			return
+			return closed
 		}
 		if len(p.members) <= p.cfg.MaxManagers && time.Duration(now.UnixNano()-member.used) < p.cfg.Idle {
-			return
+			return closed
 		}
 		member.leaveIdle()
 		if member.manager.busy() {
@@ -304,5 +343,7 @@ func (p *Pool) evict(now time.Time) {
 			delete(p.configs, member.config)
 		}
 		p.closing.Go(func() { _ = member.manager.Close() }) // has nothing to save
+		closed++
 	}
+	return closed
 }

@@ -180,12 +180,21 @@ func TestPoolEvictsByTime(t *testing.T) {
 				if p.Len() != 20 {
 					t.Errorf("%d managers before their time", p.Len())
 				}
-				time.Sleep(time.Nanosecond)
-				for range 4 { // a few at a time
-					used(t, p.Source("0", k.res.URL))
-				}
+				time.Sleep(time.Nanosecond) // nobody uses the pool now
+				synctest.Wait()
 				if p.Len() != 1 {
-					t.Errorf("%d managers, want the one that is used", p.Len())
+					t.Errorf("%d managers, want the one that was used", p.Len())
+				}
+				time.Sleep(want)
+				synctest.Wait()
+				if p.Len() != 0 {
+					t.Errorf("%d managers, though nobody uses the pool", p.Len())
+				}
+				k.give(p, "again") // and so on
+				time.Sleep(want)
+				synctest.Wait()
+				if p.Len() != 0 {
+					t.Errorf("%d managers the second time", p.Len())
 				}
 			})
 		})
@@ -341,6 +350,35 @@ func TestPoolClose(t *testing.T) {
 		}
 		if _, err := p.Source("9", k.res.URL).Token(t.Context()); !errors.Is(err, auth.ErrClosed) || p.Len() != 0 {
 			t.Errorf("after Close: %v, %d managers", err, p.Len())
+		}
+	})
+}
+
+// One that is busy when its time comes is closed later, also when nobody uses
+// the pool, and does not keep others from being closed.
+func TestPoolClosesWhatWasBusy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(store)
+		cfg := k.onDemand()
+		cfg.Store = s
+		p := k.pool(auth.PoolConfig{Config: always(cfg), Idle: time.Minute})
+		for i := range 20 {
+			k.give(p, strconv.Itoa(i))
+		}
+		s.fail(nil, errDisk, nil)
+		for i := range 10 { // have a token now that is not saved
+			if err := p.Source(strconv.Itoa(i), k.res.URL).Use(func(m *auth.Manager) error { _, err := m.Refresh(t.Context()); return err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour)
+		if p.Len() != 10 {
+			t.Errorf("%d managers, want those with an unsaved token", p.Len())
+		}
+		s.fail(nil, nil, nil)
+		time.Sleep(time.Hour)
+		if p.Len() != 0 {
+			t.Errorf("%d managers", p.Len())
 		}
 	})
 }

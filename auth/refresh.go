@@ -374,7 +374,7 @@ func (m *Manager) checkMoved(ctx context.Context, rec *Record, c Challenge) erro
 	if m.cfg.Server != nil || rec.Issuer == "" {
 		return nil
 	}
-	prm, err := m.discovery().ProtectedResource(ctx, m.resource, c.ResourceMetadata)
+	prm, err := m.protectedResource(ctx, rec, c, wanted{freshMetadata, m.lastMetadata()})
 	if err != nil || len(prm.AuthorizationServers) == 0 || slices.Contains(prm.AuthorizationServers, rec.Issuer) {
 		return nil
 	}
@@ -382,11 +382,10 @@ func (m *Manager) checkMoved(ctx context.Context, rec *Record, c Challenge) erro
 }
 
 // moved ends the refresh token of rec, which its server would not know any
-// more, and forgets that server.
+// more.
 func (m *Manager) moved(rec *Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.st.found = nil
 	if m.st.rec.Token.same(rec.Token) {
 		m.st.refused = errMoved
 	}

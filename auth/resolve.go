@@ -112,11 +112,11 @@ func (m *Manager) hasOther(rejected *Token) bool {
 	return m.st.usable(wallNow()) && !m.st.rec.Token.same(rejected)
 }
 
-// rejections remembers how a server treats tokens that are new.
+// rejections remembers how a server treats tokens that are new. Many managers
+// have one, so that its times are wall clock in Unix nanoseconds.
 type rejections struct {
-	inRow int
-	last  time.Time
-	until time.Time
+	inRow       int
+	last, until int64
 }
 
 const (
@@ -147,7 +147,7 @@ func (m *Manager) reject(now time.Time) error {
 		r.note(now, allowed)
 		m.republish(now)
 	}
-	if now.Before(r.until) {
+	if r.barred(now) {
 		return m.rejectedError()
 	}
 	return nil
@@ -156,26 +156,29 @@ func (m *Manager) reject(now time.Time) error {
 // note counts a rejection; after those allowed, each one bars the next token for
 // longer.
 func (r *rejections) note(now time.Time, allowed int) {
-	if now.Sub(r.last) > freshness {
+	if now.UnixNano()-r.last > int64(freshness) {
 		r.inRow = 0
 	}
 	r.inRow++
-	r.last = now
+	r.last = now.UnixNano()
 	if over := r.inRow - allowed; over > 0 {
 		r.bar(now, over)
 	}
 }
 
 func (r *rejections) bar(now time.Time, over int) {
-	r.until = now.Add(min(time.Second<<min(over, 10), 5*time.Minute))
+	r.until = now.Add(min(time.Second<<min(over, 10), 5*time.Minute)).UnixNano()
 	r.last = r.until
 }
 
 // barred reports whether the server had so many tokens rejected that it gets no
 // other yet.
-func (r *rejections) barred(now time.Time) bool { return r != nil && now.Before(r.until) }
+func (r *rejections) barred(now time.Time) bool { return r != nil && now.UnixNano() < r.until }
+
+func (r *rejections) error(resource string) error {
+	return &RejectedError{Resource: resource, Rejections: r.inRow, RetryAt: time.Unix(0, r.until)}
+}
 
 func (m *Manager) rejectedError() error {
-	r := m.st.rejections
-	return &RejectedError{Resource: m.canonical, Rejections: r.inRow, RetryAt: r.until}
+	return m.st.rejections.error(m.canonical)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/mcptokens/mcptokens/auth/discovery"
 )
 
 // snapshot is what the fresh-token path reads, without a lock: a token, and
@@ -25,7 +27,10 @@ type state struct {
 	// replaced, the refresh tokens that led to it: a save that failed may have
 	// arrived all the same. dirty: so are the step-up limits.
 	unsaved, dirty bool
-	replaced       []string
+	// since is when this manager got its token, in the directory's time; 0: from
+	// the store.
+	since    uint32
+	replaced []string
 
 	// undeleted was forgotten, but the store may hold it still.
 	undeleted *Token
@@ -53,8 +58,9 @@ type state struct {
 
 	lastErr error // for Info
 
-	// found is the authorization server in use, as last discovered.
-	found *found
+	// listed are the resource's metadata as this manager last saw them; nil:
+	// not yet. They are the directory's.
+	listed *discovery.ProtectedResource
 
 	// wake is closed by Close, for the sleepers of Manager.sleep; nil while
 	// there are none.
@@ -67,6 +73,14 @@ type state struct {
 	binding    *binding // see Manager.proofKey
 	stepUps    map[string]*stepUp
 	rejections *rejections // nil: none yet
+}
+
+// supported are the resource's scopes_supported.
+func (s *state) supported() []string {
+	if s.listed == nil {
+		return nil
+	}
+	return s.listed.ScopesSupported
 }
 
 // usable reports whether the token in use may be presented at now.

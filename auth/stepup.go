@@ -137,7 +137,7 @@ func (m *Manager) admitStepUp(key string, rejected *Token, c Challenge, now time
 		s.stepUps = make(map[string]*stepUp)
 	}
 	s.stepUps[key] = entry
-	if len(c.Scopes) == 0 && (s.found == nil || coversScopes(rejected.Scopes, s.found.scopes)) {
+	if len(c.Scopes) == 0 && coversScopes(rejected.Scopes, s.supported()) {
 		entry.rejected = append(entry.rejected, rejected)
 		entry.err = refuse()
 		return entry, entry.err // nothing to ask for
@@ -243,8 +243,8 @@ func (m *Manager) upgrade(ctx context.Context, rejected *Token, c Challenge, tri
 func (m *Manager) traceStepUp(ctx context.Context, c Challenge) (_ context.Context, need []string, ended func(StepUpEnd)) {
 	m.mu.Lock()
 	s, need := &m.st, c.Scopes
-	if len(need) == 0 && s.found != nil {
-		need = s.found.scopes
+	if len(need) == 0 {
+		need = s.supported()
 	}
 	start := StepUpStart{
 		Resource: m.canonical, Operation: c.Operation, Required: need,

@@ -59,7 +59,7 @@ func (m *Manager) tokenEndpoint(ctx context.Context, srv *Server, c *Client, for
 	}
 	var te *TokenError
 	if errors.As(err, &te) && (te.StatusCode == http.StatusNotFound || te.StatusCode == http.StatusGone) {
-		m.forgetServer() // its endpoints may have moved
+		m.forgetServer(srv) // its endpoints may have moved
 	}
 	return tok, err
 }

@@ -94,6 +94,22 @@ func TestIdleFootprint(t *testing.T) {
 	}
 }
 
+// Nor does it take more when the authorization server is discovered, and
+// however many there are, metadata are asked for a few times.
+func TestDiscoveredFootprint(t *testing.T) {
+	const n = 10_000
+	f, asked := discovered(n)
+	if f.bytes > 1024 || f.bytes < 100 {
+		t.Errorf("%.0f bytes for each, want at most 1024, and enough to be true", f.bytes)
+	}
+	if f.goroutines > 0 {
+		t.Errorf("%v goroutines for each", f.goroutines)
+	}
+	if asked < 2 || asked > 10 {
+		t.Errorf("%d requests for metadata", asked)
+	}
+}
+
 // slowEndpoint answers in a bubble after a while.
 type slowEndpoint struct {
 	status   int

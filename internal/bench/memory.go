@@ -148,6 +148,8 @@ func idle(n int) {
 		rows = append(rows, []string{name, fmt.Sprintf("%.0f", f.bytes), fmt.Sprintf("%.0f", f.goroutines)})
 	}
 	row("auth.Manager in a Pool, early refresh armed", pooled(n))
+	found, asked := discovered(n)
+	row(fmt.Sprintf("the same, authorization server discovered (%d requests by all)", asked), found)
 	row("auth.Manager alone, early refresh armed", alone(n))
 	row("oauth2: Config.TokenSource", measureFootprint(n, each(func(access, refresh string) oauth2.TokenSource {
 		return oauthConfig.TokenSource(context.Background(), &oauth2.Token{AccessToken: access, RefreshToken: refresh, Expiry: time.Now().Add(time.Hour)})

@@ -32,7 +32,7 @@ func Example() {
 	}
 	defer func() { _ = manager.Close() }()
 
-	_ = manager.SetToken(context.Background(), &auth.Token{AccessToken: "from a login"})
+	_ = manager.SetToken(context.Background(), &auth.Token{AccessToken: "from-a-login"})
 	files, _ := filepath.Glob(filepath.Join(store.Dir(), "*.json"))
 	fmt.Println(len(files), "credential stored")
 	// Output: 1 credential stored
