@@ -35,6 +35,9 @@ type login struct {
 // *[TokenError], *[discovery.Error], *[registration.Error], *[IssuerError],
 // *[StoreError], [ErrClosed], and ctx's own.
 func (m *Manager) Authorize(ctx context.Context) (*Token, error) {
+	if err := m.loadNow(ctx); err != nil {
+		return nil, err
+	}
 	tok, err := m.Token(ctx)
 	if err == nil || !needsAuthorization(err) {
 		return tok, err

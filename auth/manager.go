@@ -237,7 +237,7 @@ func grantedScopes(rec *Record) []string {
 // returns it. A refresh that is under way already counts. Errors are those of
 // [Manager.Token], and [ErrNoRefreshToken].
 func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
-	if err := m.ensureLoaded(ctx); err != nil {
+	if err := m.loadNow(ctx); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()

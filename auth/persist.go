@@ -12,29 +12,48 @@ import (
 // another process may have logged in, and not every store gives hints.
 const lookAgain = time.Second
 
+// loadPause is the most for which the error of a store that could not be read is
+// told instead of reading again. It is short: reading costs little, and a person
+// may just have unlocked the keyring.
+const loadPause = 5 * time.Second
+
 // ensureLoaded reads the store before the first use, and when that may help.
-func (m *Manager) ensureLoaded(ctx context.Context) error {
+// After a failure callers get its error until the next attempt is due (design
+// invariant 11).
+func (m *Manager) ensureLoaded(ctx context.Context) error { return m.load(ctx, false) }
+
+// loadNow is ensureLoaded for what a person or the program itself has asked for,
+// which is not held back.
+func (m *Manager) loadNow(ctx context.Context) error { return m.load(ctx, true) }
+
+func (m *Manager) load(ctx context.Context, now bool) error {
 	m.mu.Lock()
 	s := &m.st
 	if s.closed {
 		m.mu.Unlock()
 		return ErrClosed
 	}
-	first := s.loadedAt == 0
+	first, at := s.loadedAt == 0, wallNow()
 	if !first {
-		idle := time.Duration(wallNow().UnixNano() - s.loadedAt)
+		idle := time.Duration(at.UnixNano() - s.loadedAt)
 		if m.cfg.private || s.canRenew(m.cfg.Grant) || (0 <= idle && idle < lookAgain) {
 			m.mu.Unlock()
 			return nil
 		}
 	}
-	f := s.load
-	if f == nil {
-		f = m.startLoad()
+	var err error
+	if f := s.renewFailed; !now && f != nil && f.load && s.load == nil && f.at(at) != nil && f.until.Sub(at) <= loadPause {
+		err = f.err
+		m.mu.Unlock()
+	} else {
+		f := s.load
+		if f == nil {
+			f = m.startLoad()
+		}
+		m.join(f)
+		m.mu.Unlock()
+		_, err = m.wait(ctx, f)
 	}
-	m.join(f)
-	m.mu.Unlock()
-	_, err := m.wait(ctx, f)
 	if !first && m.cfg.RefreshWithoutStore && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 		return nil // go on with what is known
 	}
@@ -46,8 +65,30 @@ func (m *Manager) ensureLoaded(ctx context.Context) error {
 func (m *Manager) startLoad() *flight {
 	return m.launch(&m.st.load, &flight{kind: AwaitedStore}, m.cfg.RefreshTimeout, func(ctx context.Context) (*Token, error) {
 		m.watch()
-		return nil, m.reread(ctx)
+		err := m.reread(ctx)
+		if err != nil {
+			m.noteFailedLoad(err)
+		}
+		return nil, err
 	})
+}
+
+// noteFailedLoad keeps the error of a load for the callers to come, in the place
+// of a renewal's, if there is nothing to renew.
+func (m *Manager) noteFailedLoad(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &m.st
+	if s.loadedAt != 0 && s.canRenew(m.cfg.Grant) {
+		return
+	}
+	b := newBackOff()
+	wait := b.NextBackOff()
+	for range min(s.renewFailed.times(), 16) {
+		wait = b.NextBackOff()
+	}
+	s.renewFailed = s.renewFailed.again(err, wallNow().Add(min(max(wait, lookAgain), loadPause)))
+	s.renewFailed.load, s.lastErr = true, err
 }
 
 // watch asks the store for hints, if it gives any.
@@ -127,6 +168,9 @@ func (m *Manager) reread(ctx context.Context) error {
 			continue
 		}
 		m.st.loadedAt = wallNow().UnixNano()
+		if f := m.st.renewFailed; f != nil && f.load {
+			m.st.renewFailed, m.st.lastErr = nil, nil
+		}
 		var told EventType
 		if err == nil {
 			told = m.catchUp(rec, key)

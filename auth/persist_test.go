@@ -254,10 +254,73 @@ func TestStoreThatCannotBeRead(t *testing.T) {
 			}
 		}
 		s.fail(nil, nil, nil)
-		if mustToken(t, m).AccessToken != tok.AccessToken {
+		time.Sleep(5 * time.Second)
+		if mustToken(t, m).AccessToken != tok.AccessToken || m.Info().LastError != nil {
 			t.Error("the stored token was not read once it could be")
 		}
 	})
+}
+
+// While the store cannot be read, before the first use or when a login of another
+// process is looked for, it is not read for each call: they get the same error
+// until the next attempt is due (design invariant 11). What a person asks for is
+// tried at once.
+func TestStoreThatCannotBeReadIsLeftAlone(t *testing.T) {
+	for name, before := range map[string]func(t *testing.T, m *auth.Manager){
+		"at first": func(*testing.T, *auth.Manager) {},
+		"later": func(t *testing.T, m *auth.Manager) {
+			if _, err := m.Token(t.Context()); !errors.Is(err, auth.ErrNoToken) {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(store)
+				cfg := k.onDemand()
+				cfg.Store = s
+				m, other := k.manager(cfg), k.manager(cfg)
+				before(t, m)
+				s.fail(errDisk, nil, nil)
+				seen := make(map[error]bool)
+				start := s.loads
+				for range 60 * 20 { // a minute
+					together(3, func(int) {
+						_, err := m.Token(t.Context())
+						asError[*auth.StoreError](t, err)
+					})
+					_, err := m.Resolve(t.Context(), nil, auth.Challenge{Status: 401})
+					asError[*auth.StoreError](t, err)
+					seen[err] = true
+					time.Sleep(50 * time.Millisecond)
+				}
+				if n := s.loads - start; n < 60/5 || n > 60 || len(seen) != n {
+					t.Errorf("%d readings and %d errors in a minute", n, len(seen))
+				}
+				if m.Info().LastError == nil {
+					t.Error("Info does not tell")
+				}
+				start = s.loads
+				for range 3 {
+					_, err := m.Authorize(t.Context())
+					asError[*auth.StoreError](t, err)
+				}
+				if n := s.loads - start; n != 3 {
+					t.Errorf("%d readings for three calls of Authorize", n)
+				}
+				s.fail(nil, nil, nil)
+				if err := other.SetToken(t.Context(), k.token()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(5 * time.Second)
+				mustToken(t, m)
+				if err := m.Info().LastError; err != nil {
+					t.Errorf("Info: %v", err)
+				}
+			})
+		})
+	}
 }
 
 // A lock that cannot be had, or a store that fails under it, is retried like

@@ -20,7 +20,7 @@ var errNoRevocation = errtext.New("auth: the authorization server has no revocat
 // the store may hold the token still; Revoke again tries to remove it from
 // there. Without a token it does nothing.
 func (m *Manager) Revoke(ctx context.Context) error {
-	if err := m.ensureLoaded(ctx); err != nil {
+	if err := m.loadNow(ctx); err != nil {
 		return err
 	}
 	done, err := m.enter()

@@ -54,7 +54,7 @@ func (m *Manager) setRecordFrom(ctx context.Context, r *Record, onlyIfNone bool)
 	if err := m.checkForeign(r); err != nil {
 		return false, err
 	}
-	if err := m.ensureLoaded(ctx); err != nil {
+	if err := m.loadNow(ctx); err != nil {
 		return false, err
 	}
 	done, err := m.enter()

@@ -52,8 +52,8 @@ type state struct {
 	load, renew, login *flight
 	unwatch            func() // ends the store's hints
 
-	// The renewal and the authorization that failed last; nil once there is a
-	// new token.
+	// The renewal, or load that left nothing to renew, and the authorization that
+	// failed last; nil once there is a new token.
 	renewFailed, loginFailed *failure
 
 	lastErr error // for Info
@@ -117,11 +117,12 @@ type failure struct {
 	count int // in a row
 	err   error
 	until time.Time
+	load  bool // of the store
 }
 
 // again returns the failure after f, which nil may be.
 func (f *failure) again(err error, until time.Time) *failure {
-	return &failure{f.times() + 1, err, until}
+	return &failure{count: f.times() + 1, err: err, until: until}
 }
 
 func (f *failure) times() int {
