@@ -87,7 +87,7 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 		_ = m.sleep(ctx, stepUpGather)
 	}
 	var end AuthorizationEnd
-	tok, err := m.authorizeOnce(ctx, start, m.sealScopes(f), l, &end)
+	tok, err := m.authorizeOnce(ctx, f, start, m.sealScopes(f), l, &end)
 	end.Err = err
 	m.mu.Lock()
 	var store *StoreError
@@ -114,7 +114,7 @@ func (m *Manager) authorize(ctx, caller context.Context, f *flight, l login) (*T
 
 // authorizeOnce adopts a token that another process got meanwhile, or gets one
 // by the grant. It notes in end where, and whether the token was saved.
-func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []string, l login, end *AuthorizationEnd) (*Token, error) {
+func (m *Manager) authorizeOnce(ctx context.Context, f *flight, start *Record, extra []string, l login, end *AuthorizationEnd) (*Token, error) {
 	storeCtx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout/2)
 	defer cancel()
 	err := m.reread(storeCtx)
@@ -145,6 +145,15 @@ func (m *Manager) authorizeOnce(ctx context.Context, start *Record, extra []stri
 			got.Generation = m.st.rec.Generation
 			m.mu.Unlock()
 		}
+	}
+	m.mu.Lock()
+	revoked := f.revoked
+	m.mu.Unlock()
+	if revoked { // Revoke came while we waited for the lock, and has not seen this token
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.RefreshTimeout)
+		defer cancel()
+		_ = m.revokeAt(bounded, got)
+		return nil, ErrNoToken
 	}
 	end.Unsaved = m.install(ctx, got) != nil
 	m.mu.Lock()

@@ -38,6 +38,9 @@ type flight struct {
 	scopes []string
 	sealed bool
 
+	// revoked: what the flight gets is not wanted any more.
+	revoked bool
+
 	// gaveUp: the flight was canceled because nobody waited for it; who came
 	// too late to keep it alive begins anew.
 	gaveUp bool

@@ -46,6 +46,7 @@ func (m *Manager) Revoke(ctx context.Context) error {
 func (m *Manager) forgetStored(ctx context.Context) (*Record, error) {
 	m.mu.Lock()
 	if f := m.st.login; f != nil {
+		f.revoked = true
 		f.cancel()
 	}
 	m.mu.Unlock()

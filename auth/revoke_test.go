@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
@@ -257,4 +258,45 @@ func TestRevokeDuringARefresh(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Revoke and a login that has its token already, and waits for the store to put
+// it there: whichever comes first, nobody is logged in afterwards, here, in the
+// store or at the server.
+func TestRevokeMeetsALogin(t *testing.T) {
+	for range 50 {
+		bubble(t, func(t *testing.T) {
+			k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(store)
+			cfg := k.onDemand()
+			cfg.Store, cfg.Grant = s, k.login()
+			m := k.manager(cfg)
+			unlock, err := s.MemoryStore.Lock(t.Context(), k.storeKey())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_, _ = m.Resolve(t.Context(), nil, auth.Challenge{Status: 401})
+			}()
+			synctest.Wait()
+			if n := k.srv.Counts(); n.Token != 1 {
+				t.Fatalf("%d token requests, want the login's", n.Token)
+			}
+			time.AfterFunc(time.Second, unlock)
+			if err := m.Revoke(t.Context()); err != nil {
+				t.Error(err)
+			}
+			<-ended
+			if _, err := m.Token(t.Context()); !errors.Is(err, auth.ErrNoToken) {
+				t.Errorf("Token: %v", err)
+			}
+			if rec, err := s.Load(t.Context(), k.storeKey()); !errors.Is(err, auth.ErrNotFound) {
+				t.Errorf("stored %v, %v", rec, err)
+			}
+			if n := k.srv.Counts(); n.Revoke == 0 {
+				t.Error("the token lives on at the server")
+			}
+		})
+	}
 }

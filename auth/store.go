@@ -108,6 +108,13 @@ func (r *Record) clone() *Record {
 type Store interface {
 	// Load returns the record of key, or [ErrNotFound]. The caller owns what
 	// it returns.
+	//
+	// A record that was there and is not any more is a logout by somebody else:
+	// the manager forgets the token, though it lives, because a logout has to
+	// reach all processes, and because a refresh token that nobody keeps may
+	// have been spent by one of them. So a store that has lost its data logs
+	// everybody out, and one that only cannot get at them has to return another
+	// error.
 	Load(ctx context.Context, key Key) (*Record, error)
 
 	// Save stores r under key if the stored record still has r.Generation (0:

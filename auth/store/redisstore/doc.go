@@ -41,8 +41,9 @@
 // as after a crash, and a server without a grace period takes that for theft and
 // wants a login.
 //
-// Redis forgetting everything, or the key being deleted by hand, cannot be told
-// from a logout by another process, and is taken for one: see [auth.Store].
+// Redis forgetting everything, or evicting a key for want of memory, cannot be
+// told from a logout by another process, and is taken for one: see [auth.Store].
+// Use maxmemory-policy noeviction, with which a full memory is found by the lock.
 //
 // Leases are counted by the server's clock. A wrong clock of a process has no
 // part in who may refresh or save; it decides only when that process thinks that
