@@ -52,6 +52,23 @@ func TestManagersShareDiscovery(t *testing.T) {
 	})
 }
 
+// Nor does each of them register a client.
+func TestManagersShareARegistration(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		_, challenged := k.gateway(k.discovered())
+		k.srv.InjectAlways(authtest.RegistrationEndpoint, authtest.Delay(time.Second))
+		together(100, func(i int) {
+			if tok, err := challenged(strconv.Itoa(i)); err != nil || k.call(tok) != http.StatusOK {
+				t.Error(err)
+			}
+		})
+		if c := k.srv.Counts(); c.Register != 1 || c.Authorize != 100 {
+			t.Errorf("%d registrations, %d logins", c.Register, c.Authorize)
+		}
+	})
+}
+
 // One of them finds that the resource has moved; the others, with tokens that are
 // as old, take that over.
 func TestManagersMoveTogether(t *testing.T) {

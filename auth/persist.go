@@ -135,9 +135,11 @@ func (m *Manager) probeStore(ctx context.Context) error {
 }
 
 // lockStore takes the credential's lock.
-func (m *Manager) lockStore(ctx context.Context) (func(), error) {
+func (m *Manager) lockStore(ctx context.Context) (func(), error) { return m.lockKey(ctx, m.key()) }
+
+func (m *Manager) lockKey(ctx context.Context, key Key) (func(), error) {
 	start := time.Now()
-	unlock, err := m.cfg.Store.Lock(ctx, m.key())
+	unlock, err := m.cfg.Store.Lock(ctx, key)
 	if err != nil {
 		unlock, err = nil, &StoreError{Op: "lock", Err: err}
 	}

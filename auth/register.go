@@ -19,15 +19,31 @@ func (m *Manager) clientFor(ctx context.Context, srv *Server, rec *Record, want 
 	if c, err := m.configuredClient(srv, rec); c != nil || err != nil {
 		return c, err
 	}
+	suits := func(reg *registration.Client) bool {
+		return reg != nil && covers(reg.RedirectURIs, want.RedirectURIs) && registeredFor(reg, want.GrantTypes)
+	}
 	reg, generation, err := m.storedRegistration(ctx, srv, rec)
 	if err != nil {
 		return nil, err
 	}
-	if reg != nil && covers(reg.RedirectURIs, want.RedirectURIs) && registeredFor(reg, want.GrantTypes) {
+	if suits(reg) {
 		return registeredClient(srv, reg), nil
 	}
 	if srv.RegistrationEndpoint == "" {
 		return nil, &ConfigError{"Config.Client.ID", "is empty, and the authorization server " + srv.Issuer + " does not register clients on demand; register a client there and set it"}
+	}
+	// Who needs one at the same time, for another user or in another process,
+	// waits and finds it stored. Without the lock there is one more of them.
+	waiting, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout)
+	defer cancel()
+	if unlock, err := m.lockKey(waiting, Key{Issuer: srv.Issuer}); err == nil {
+		defer unlock()
+		if reg, generation, err = m.storedRegistration(ctx, srv, rec); err != nil {
+			return nil, err
+		}
+		if suits(reg) {
+			return registeredClient(srv, reg), nil
+		}
 	}
 	ctx = m.cfg.trace.registration.TraceRegistrationStart(ctx, RegistrationStart{Issuer: srv.Issuer})
 	reg, err = m.register(ctx, srv, want)

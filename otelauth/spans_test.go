@@ -296,7 +296,7 @@ oauth.authorize
     oauth.trigger=challenge
     oauth.waiters=1
     -> call (trigger)
-    @ oauth.store.lock oauth.duration=0
+    @ oauth.store.lock oauth.duration=0 x2
     @ oauth.token.saved oauth.duration=0
 | oauth.discover
 |     oauth.issuer=AS
