@@ -38,6 +38,7 @@ func TestRealProcessesShareRedis(t *testing.T) {
 // Of those that share a Redis as many are killed in several fleets: most of
 // the time they wait for the lease of one that is dead.
 func TestRealProcessesAreKilled(t *testing.T) {
+	t.Parallel()
 	for name, grace := range map[string]time.Duration{"no grace": 0, "a minute of grace": time.Minute} {
 		t.Run("file, "+name, func(t *testing.T) {
 			t.Parallel()
@@ -69,6 +70,7 @@ func TestRealProcessesAreKilled(t *testing.T) {
 }
 
 func TestRealSuspendedPastItsLease(t *testing.T) {
+	t.Parallel()
 	at := func(t *testing.T) storeAt { return storeAt{Redis: redisServer(t), Lease: lease} }
 	t.Run("before sending", func(t *testing.T) {
 		t.Parallel()
