@@ -11,6 +11,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/mcptokens/mcptokens/auth/authtest"
 )
 
 func TestDemonstration(t *testing.T) {
@@ -100,5 +104,29 @@ func TestHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	if status := run(t.Context(), []string{"-h"}, &stdout, &stderr); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
+	}
+}
+
+// With a store the second run finds the token, and the registration, of the
+// first, and logs in no more.
+func TestSecondRunNeedsNoLogin(t *testing.T) {
+	for name, store := range map[string]func(t *testing.T) string{
+		"file":  func(t *testing.T) string { return "file:" + filepath.Join(t.TempDir(), "tokens") },
+		"Redis": func(t *testing.T) string { return "redis://" + miniredis.RunT(t).Addr() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := authtest.NewServer(t)
+			url := srv.Protect(newMCPServer(), authtest.Protection{}).URL
+			where := store(t)
+			for i := range 2 {
+				var stdout, stderr bytes.Buffer
+				if status := run(t.Context(), []string{"-headless", "-url", url, "-store", where}, &stdout, &stderr); status != 0 {
+					t.Fatalf("run %d: exit status %d\n%s", i+1, status, &stderr)
+				}
+			}
+			if c := srv.Counts(); c.Authorize != 1 || c.Register != 1 {
+				t.Errorf("%d logins and %d registrations in two runs, want one of each", c.Authorize, c.Register)
+			}
+		})
 	}
 }
