@@ -263,7 +263,8 @@ func (m *Manager) refreshOnce(ctx, whole context.Context, rec *Record, want []st
 	if err != nil {
 		return err
 	}
-	if end, _ := whole.Deadline(); overdue(ctx) || time.Until(end) < m.cfg.requestTime() {
+	// A tenth less will do, for what takes a moment longer than it may.
+	if end, _ := whole.Deadline(); overdue(ctx) || time.Until(end) < m.cfg.requestTime()*9/10 {
 		fail := newTokenError(where.server, "refresh_token")
 		fail.Err, fail.class = errOverdue, classTransient
 		return fail
