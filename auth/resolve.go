@@ -140,11 +140,13 @@ func (m *Manager) reject(now time.Time) error {
 	r := s.rejections
 	if s.rejected == nil || !s.rejected.same(s.rec.Token) {
 		s.rejected = s.rec.Token
-		allowed := rejectionsRenewed
-		if !s.canRenew(m.cfg.Grant) {
-			allowed = rejectionsByLogin
+		if s.rec.Token.live(now) { // else it has died on its way, as tokens do
+			allowed := rejectionsRenewed
+			if !s.canRenew(m.cfg.Grant) {
+				allowed = rejectionsByLogin
+			}
+			r.note(now, allowed)
 		}
-		r.note(now, allowed)
 		m.republish(now)
 	}
 	if r.barred(now) {

@@ -53,6 +53,25 @@ func TestRejectionsBarTheWayForAllCallers(t *testing.T) {
 	})
 }
 
+// A token that is rejected because it died on its way says nothing about the
+// next one, however often that happens to tokens that live for a second.
+func TestTokensThatDieOnTheirWayAreNotHeldAgainstTheServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{AccessTokenTTL: time.Second}, authtest.Protection{})
+		m, _ := k.started(k.onDemand())
+		for range 20 {
+			tok := mustToken(t, m)
+			time.Sleep(time.Second)
+			if k.call(tok) != http.StatusUnauthorized {
+				t.Fatal("it lives")
+			}
+			if _, err := m.Resolve(t.Context(), tok, auth.Challenge{Status: 401, Scheme: "Bearer"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // A server that names a new scope each time is stopped all the same.
 func TestStepUpsAreBoundedOverAllScopes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
