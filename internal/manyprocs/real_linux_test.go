@@ -4,6 +4,7 @@ package manyprocs
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,8 +16,10 @@ import (
 func TestRealDiskFull(t *testing.T) {
 	t.Parallel()
 	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=256k,mode=0711"); err != nil {
-		t.Fatalf("mount: %v; this test takes root", err)
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=256k,mode=0711"); errors.Is(err, syscall.EPERM) {
+		t.Skip("only root may mount, and not in every container") // a limit does the same: TestTroubleWithFiles
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { must(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
 	filler := filepath.Join(disk, "filler")
