@@ -176,13 +176,16 @@ func (f *fleet) hear(p *process, line string) {
 	}
 }
 
-// expect waits until a worker says, from now on, what begins with the first and
-// contains all.
-func (f *fleet) expect(p *process, what ...string) {
-	f.t.Helper()
+// forget drops what the worker has said so far.
+func (p *process) forget() {
 	for len(p.lines) > 0 {
 		<-p.lines
 	}
+}
+
+// expect waits until a worker says what begins with the first and contains all.
+func (f *fleet) expect(p *process, what ...string) {
+	f.t.Helper()
 	var last string
 	for deadline := time.After(patience); ; {
 		select {

@@ -30,6 +30,7 @@ func TestSuspendedAmidstARequestOnAFile(t *testing.T) {
 	if n := f.srv.Counts().Token; n != sent {
 		t.Errorf("%d token requests by others", n-sent)
 	}
+	second.forget()
 	f.resume(first)
 	f.expect(second, sayReady)
 	f.uneasily(false)

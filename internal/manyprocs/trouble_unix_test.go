@@ -82,7 +82,8 @@ func (tc trouble) run(t *testing.T, dir string) {
 	f.await(p)
 	aside := filepath.Join(t.TempDir(), "aside")
 	f.uneasily(true)
-	tc.make(t, f, p, aside)
+	p.forget()
+	f.locked(func() { tc.make(t, f, p, aside) })
 	f.expect(p, sayError+" auth: store: ", tc.says, dir)
 	// By now the token has expired, and what was under way has ended.
 	sent := f.srv.Counts().Token
@@ -94,12 +95,23 @@ func (tc trouble) run(t *testing.T, dir string) {
 	if after, _ := os.ReadFile(aside); string(before) != string(after) {
 		t.Error("a link was followed")
 	}
-	tc.mend(t, f, p, aside)
+	p.forget()
+	f.locked(func() { tc.mend(t, f, p, aside) })
 	f.expect(p, sayReady)
 	f.uneasily(false)
 	f.stop()
 	f.harmless()
 	f.check()
+}
+
+// locked does something while no refresh is under way: what one stores would
+// replace a link.
+func (f *fleet) locked(do func()) {
+	f.t.Helper()
+	unlock, err := f.view.Lock(f.t.Context(), f.key())
+	must(f.t, err)
+	defer unlock()
+	do()
 }
 
 // record is the file of the workers' token.
