@@ -227,3 +227,31 @@ func TestConflict(t *testing.T) {
 		})
 	}
 }
+
+// Somebody logs in after the loser has looked into the store and before it drops
+// its refresh token there, which takes a lock that was lost: the new token counts.
+func TestLoserMeetsALogin(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(store)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, _ := k.started(cfg)
+		fresh := k.token()
+		s.onSave = func() {
+			s.onSave = nil
+			rec := k.stored(&s.MemoryStore)
+			rec.Token = fresh
+			if _, err := s.MemoryStore.Save(t.Context(), k.storeKey(), rec); err != nil {
+				t.Error(err)
+			}
+		}
+		k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_grant", 400))
+		tok, err := m.Refresh(t.Context())
+		if err != nil || tok.AccessToken != fresh.AccessToken {
+			t.Fatalf("the loser got %v (%v), want the token of the login", tok, err)
+		}
+		if _, err := m.Refresh(t.Context()); err != nil {
+			t.Errorf("the loser cannot go on: %v", err)
+		}
+	})
+}

@@ -351,8 +351,14 @@ func (m *Manager) refuse(ctx context.Context, rec *Record, want []string, cause 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.st.rec.Token.same(rec.Token) {
+	now := m.st.rec.Token
+	if now.same(rec.Token) {
 		m.st.refused = cause
+		return false, cause
+	}
+	// Somebody stored another one before we could drop ours.
+	if m.st.usable(wallNow()) && coversScopes(now.Scopes, want) {
+		return true, nil
 	}
 	return false, cause
 }
