@@ -126,8 +126,10 @@ type Config struct {
 	// Tracer is told of every operation; see otelauth. Default: none.
 	Tracer Tracer
 
-	// Logger gets what an operator wants to see, without secrets. Default:
-	// discard.
+	// Logger gets what an operator wants to see, without secrets: at Info what
+	// changes a token, at Warn what failed to, at Error a token that could not
+	// be stored, and at Debug each request, each access to the store and each
+	// wait of a call. Default: discard.
 	Logger *slog.Logger
 }
 

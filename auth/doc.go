@@ -27,6 +27,8 @@
 //   - tokens that somebody else got: setrecord.go (to look after them from now
 //     on), fromtokensource.go (who goes on looking after them); tokensource.go
 //     hands them on
+//   - what is told of it all: tracer.go to whom, traced.go and tracedhttp.go
+//     how, to tracers and the log; package otelauth makes spans and metrics of it
 //   - what is stored and how processes share it: store.go, persist.go, record.go;
 //     many users in one process: pool.go
 //

@@ -199,6 +199,28 @@ func TestGauges(t *testing.T) {
 	})
 }
 
+// A token that only a login can replace is counted, but does not hide how the
+// others are.
+func TestGaugesOfATokenThatNeedsALogin(t *testing.T) {
+	bubble(t, authtest.Config{AccessTokenTTL: time.Hour}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		cfg := k.config()
+		cfg.Tracer = k.config().Tracer
+		dead, _ := k.started(cfg, "a")
+		time.Sleep(2 * time.Hour)
+		k.srv.RevokeAll()
+		if _, err := dead.Token(t.Context()); err == nil {
+			t.Error("Token: no error")
+		}
+		k.started(cfg, "a")
+		k.wantMeasured("oauth.client.token",
+			"oauth.client.token.count oauth.token.state=fresh,AS 1",
+			"oauth.client.token.count oauth.token.state=reauthorization_required,AS 1",
+			"oauth.client.token.time_to_expiry AS 3600",
+			"oauth.client.token.unsaved AS 0",
+		)
+	})
+}
+
 func TestGaugeOfUnsavedTokens(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		store := new(failingStore)

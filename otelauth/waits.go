@@ -18,7 +18,7 @@ const maxLinks = 100
 // link to the caller's.
 func (t *tracer) TraceWaitStart(ctx, operation context.Context, data auth.WaitStart) context.Context {
 	op := operationOf(operation)
-	if op == nil || t.off {
+	if op == nil {
 		return ctx
 	}
 	op.waitedForBy(t, trace.SpanContextFromContext(ctx))
