@@ -3,7 +3,6 @@ package otelauth
 import (
 	"errors"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,8 +20,8 @@ import (
 // attributes are collected one by one; what has no value is left out.
 type attributes []attribute.KeyValue
 
-// newAttributes has room for most.
-func newAttributes() attributes { return make(attributes, 0, 8) }
+// newAttributes has room for n.
+func newAttributes(n int) attributes { return make(attributes, 0, n) }
 
 func (a *attributes) add(kv ...attribute.KeyValue) { *a = append(*a, kv...) }
 
@@ -46,8 +45,8 @@ func (a *attributes) issuer(rawURL string) {
 		return
 	}
 	a.add(AttrIssuer.String(u.String()), semconv.ServerAddress(u.Hostname()))
-	if port, err := strconv.Atoi(u.Port()); err == nil {
-		a.add(semconv.ServerPort(port))
+	if u.Port() != "" {
+		a.add(semconv.ServerPort(port(u)))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // TraceRefreshStart implements [auth.Tracer].
 func (t *tracer) TraceRefreshStart(ctx, caller context.Context, data auth.RefreshStart) context.Context {
-	a, m := newAttributes(), newAttributes()
+	a, m := newAttributes(6), newAttributes(5)
 	a.resource(data.Resource)
 	a.issuer(data.Issuer)
 	a.text(AttrTrigger, string(data.Trigger))
@@ -35,7 +35,7 @@ func (t *tracer) TraceRefreshEnd(ctx context.Context, data auth.RefreshEnd) {
 	m.errorType(data.Err)
 	t.record(ctx, t.measure.refresh, time.Since(op.started), m)
 
-	a := newAttributes()
+	a := newAttributes(12)
 	a.issuer(data.Issuer)
 	a.text(AttrRefreshOutcome, string(data.Outcome))
 	a.text(AttrGrantType, data.Grant)
@@ -49,7 +49,7 @@ func (t *tracer) TraceRefreshEnd(ctx context.Context, data auth.RefreshEnd) {
 
 // TraceAuthorizationStart implements [auth.AuthorizationTracer].
 func (t *tracer) TraceAuthorizationStart(ctx, caller context.Context, data auth.AuthorizationStart) context.Context {
-	a, m := newAttributes(), newAttributes()
+	a, m := newAttributes(6), newAttributes(5)
 	a.resource(data.Resource)
 	a.text(AttrTrigger, string(data.Trigger))
 	a.text(AttrGrantType, data.Grant)
@@ -69,7 +69,7 @@ func (t *tracer) TraceAuthorizationEnd(ctx context.Context, data auth.Authorizat
 	m.errorType(data.Err)
 	t.record(ctx, t.measure.authorization, time.Since(op.started), m)
 
-	a := newAttributes()
+	a := newAttributes(8)
 	a.issuer(data.Issuer)
 	a.token(data.Expiry, data.Scopes, data.Unsaved)
 	t.end(op, a, data.Err)
@@ -97,7 +97,7 @@ func (t *tracer) TraceExchangeEnd(ctx context.Context, data auth.ExchangeEnd) {
 
 // below begins a part of an operation, at an authorization server.
 func (t *tracer) below(ctx context.Context, name, issuer, grant string) context.Context {
-	a := newAttributes()
+	a := newAttributes(8)
 	a.issuer(issuer)
 	a.text(AttrGrantType, grant)
 	ctx, _ = t.start(ctx, name, a, nil)
@@ -113,7 +113,7 @@ func (t *tracer) endBelow(ctx context.Context, a attributes, err error) {
 
 // TraceStepUpStart implements [auth.StepUpTracer].
 func (t *tracer) TraceStepUpStart(ctx context.Context, data auth.StepUpStart) context.Context {
-	a := newAttributes()
+	a := newAttributes(8)
 	a.resource(data.Resource)
 	a.text(AttrMCPMethod, mcpMethod(data.Operation))
 	a.scopes(AttrScopesRequired, data.Required)
@@ -134,7 +134,7 @@ func (t *tracer) TraceStepUpEnd(ctx context.Context, data auth.StepUpEnd) {
 	} else if data.Err != nil {
 		outcome = "failed"
 	}
-	a, m := newAttributes(), newAttributes()
+	a, m := newAttributes(6), newAttributes(5)
 	m.text(AttrStepUpOutcome, outcome)
 	m.errorType(data.Err)
 	t.measure.stepUps.Add(ctx, 1, metric.WithAttributes(t.kept(m)...))
@@ -146,7 +146,7 @@ func (t *tracer) TraceStepUpEnd(ctx context.Context, data auth.StepUpEnd) {
 
 // TraceDiscoveryStart implements [auth.DiscoveryTracer].
 func (t *tracer) TraceDiscoveryStart(ctx context.Context, data auth.DiscoveryStart) context.Context {
-	a := newAttributes()
+	a := newAttributes(8)
 	a.resource(data.Resource)
 	a.issuer(data.Issuer)
 	ctx, _ = t.start(ctx, SpanDiscovery, a, nil)
@@ -155,7 +155,7 @@ func (t *tracer) TraceDiscoveryStart(ctx context.Context, data auth.DiscoverySta
 
 // TraceDiscoveryEnd implements [auth.DiscoveryTracer].
 func (t *tracer) TraceDiscoveryEnd(ctx context.Context, data auth.DiscoveryEnd) {
-	a := newAttributes()
+	a := newAttributes(8)
 	a.issuer(data.Issuer)
 	t.endBelow(ctx, a, data.Err)
 }

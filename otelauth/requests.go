@@ -24,8 +24,8 @@ import (
 // paths of authorization servers have no template.
 func (t *tracer) TraceRequestStart(ctx context.Context, data auth.RequestStart) context.Context {
 	method := semconv.HTTPRequestMethodKey.String(knownMethod(data.Method))
-	m := attributes{method}
-	a := attributes{method, semconv.URLFull(data.URL.String())}
+	m := append(newAttributes(5), method)
+	a := append(newAttributes(5), method, semconv.URLFull(data.URL.String()))
 	if host := t.hosts.known(data.URL.Hostname()); host != "" {
 		m.add(semconv.ServerAddress(host), semconv.ServerPort(port(data.URL)))
 		a.add(semconv.ServerAddress(data.URL.Hostname()), semconv.ServerPort(port(data.URL)))
@@ -44,7 +44,7 @@ func (t *tracer) TraceRequestEnd(ctx context.Context, data auth.RequestEnd) {
 		return
 	}
 	m := op.measured
-	a := newAttributes()
+	a := newAttributes(2)
 	if data.StatusCode != 0 {
 		status := semconv.HTTPResponseStatusCode(data.StatusCode)
 		m.add(status)
@@ -115,10 +115,11 @@ func knownMethod(method string) string {
 
 // port is the URL's, or that of its scheme.
 func port(u *url.URL) int {
-	if p, err := strconv.Atoi(u.Port()); err == nil {
+	switch {
+	case u.Port() != "":
+		p, _ := strconv.Atoi(u.Port()) // digits, says net/url
 		return p
-	}
-	if u.Scheme == "http" {
+	case u.Scheme == "http":
 		return 80
 	}
 	return 443

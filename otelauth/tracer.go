@@ -147,7 +147,7 @@ func (t *tracer) TraceAttempt(ctx context.Context, data auth.Attempt) {
 	if op == nil || (data.Number == 1 && data.Err == nil) {
 		return
 	}
-	a := newAttributes()
+	a := newAttributes(4)
 	a.add(AttrAttemptNumber.Int(data.Number))
 	if data.Wait > 0 {
 		a.add(AttrAttemptWait.Float64(data.Wait.Seconds()))
@@ -159,7 +159,7 @@ func (t *tracer) TraceAttempt(ctx context.Context, data auth.Attempt) {
 // TraceStep implements [auth.StepTracer].
 func (t *tracer) TraceStep(ctx context.Context, data auth.Step) {
 	if data.Kind == auth.StepLock {
-		m := newAttributes()
+		m := newAttributes(4)
 		m.errorType(data.Err)
 		t.record(ctx, t.measure.lock, data.Duration, m)
 	}
@@ -167,7 +167,7 @@ func (t *tracer) TraceStep(ctx context.Context, data auth.Step) {
 	if op == nil {
 		return
 	}
-	a := newAttributes()
+	a := newAttributes(4)
 	if data.Kind != auth.StepAdopt {
 		a.add(AttrDuration.Float64(data.Duration.Seconds()))
 	}

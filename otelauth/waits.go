@@ -48,7 +48,7 @@ func (op *operation) waitedForBy(t *tracer, caller trace.SpanContext) {
 // TraceWaitEnd implements [auth.WaitTracer]. The caller's span gets an event. It
 // is no failure of the caller's: whether it is one they decide themselves.
 func (t *tracer) TraceWaitEnd(ctx context.Context, data auth.WaitEnd) {
-	m := newAttributes()
+	m := newAttributes(4)
 	m.text(AttrWaitFor, string(data.For))
 	m.errorType(data.Err)
 	t.record(ctx, t.measure.wait, data.Duration, m)
