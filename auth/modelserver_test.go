@@ -148,6 +148,9 @@ func (s *modelServer) serve(i int, r *http.Request) (*http.Response, error) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t := s.refresh[token]; t != nil && err == nil && fault != faultTruncated {
+		t.lost[i] = nil // not one after the other
+	}
 	s.note("request of %d with %s %s: fault %d, %v", i, token, form.Get("scope"), fault, err)
 	if token != "" {
 		s.busy--
@@ -230,8 +233,10 @@ func (s *modelServer) answer(i int, r *http.Request, form url.Values, token stri
 	status, doc := s.process(form, token, fault)
 	switch fault {
 	case faultResetAfter, faultTruncated:
-		if fault == faultResetAfter || status == 200 { // a broken refusal is one all the same
+		if fault == faultResetAfter || status == 200 {
 			s.noteLost(i, token)
+		} else {
+			s.clearLost(i, token) // a broken refusal is one all the same
 		}
 		if fault == faultTruncated {
 			return modelAnswer(status, "", `{"access_token":"half`), nil
@@ -283,6 +288,14 @@ func (s *modelServer) noteLost(i int, token string) {
 	defer s.mu.Unlock()
 	if t := s.refresh[token]; t != nil {
 		t.lost[i] = append(t.lost[i], time.Now())
+	}
+}
+
+func (s *modelServer) clearLost(i int, token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.refresh[token]; t != nil {
+		t.lost[i] = nil
 	}
 }
 
