@@ -91,7 +91,8 @@ func modelConfigs() *rapid.Generator[modelConfig] {
 			managers: rapid.IntRange(1, 2).Draw(t, "managers"),
 			rotate:   rapid.SampledFrom([]bool{true, true, false}).Draw(t, "rotate"),
 			grace:    rapid.SampledFrom([]time.Duration{0, 0, 10 * time.Second, time.Hour}).Draw(t, "grace"),
-			life:     rapid.SampledFrom([]time.Duration{time.Hour, 0, time.Second, 90 * time.Second, 24 * time.Hour}).Draw(t, "life"),
+			// Not so short that a token dies while its own login waits for the store's lock.
+			life:     rapid.SampledFrom([]time.Duration{time.Hour, 0, 30 * time.Second, 90 * time.Second, 24 * time.Hour}).Draw(t, "life"),
 			widening: rapid.SampledFrom([]widening{narrows, refuses, widens}).Draw(t, "widening"),
 			grant:    rapid.SampledFrom([]string{"", "person", "service"}).Draw(t, "grant"),
 			idle:     rapid.Bool().Draw(t, "idle"),
