@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -102,10 +103,10 @@ var endpoints = []string{"oauth-protected-resource", "oauth-authorization-server
 func (k *kit) everywhere(o *outlet, tr auth.Tracer, answers map[string]func(r *http.Request) (*http.Response, error)) {
 	for _, endpoint := range endpoints {
 		for _, answer := range answers {
-			broken := false
+			var broken atomic.Bool
 			cfg := k.secretive(o, tr)
 			cfg.HTTPClient = k.at(endpoint, func(r *http.Request) (*http.Response, error) {
-				if broken {
+				if broken.Load() {
 					return answer(r)
 				}
 				return distant{k.srv.Transport()}.RoundTrip(r)
@@ -113,10 +114,10 @@ func (k *kit) everywhere(o *outlet, tr auth.Tracer, answers map[string]func(r *h
 			if endpoint == "/register" {
 				cfg.Client = auth.Client{}
 			}
-			broken = endpoint != "/token" && endpoint != "/revoke"
+			broken.Store(endpoint != "/token" && endpoint != "/revoke")
 			m := k.manager(cfg)
 			k.call(func(ctx context.Context) { _, err := m.Authorize(ctx); o.failed(err) })
-			broken = true
+			broken.Store(true)
 			k.use(o, m)
 			o.failed(m.Close())
 		}
@@ -185,55 +186,66 @@ func lifeWithNetwork(k *kit, o *outlet, tr auth.Tracer) {
 	k.everywhere(o, tr, answers)
 }
 
-// grumpyStore fails in the words of err.
+// grumpyStore fails in the words of the moods' errors.
 type grumpyStore struct {
 	auth.MemoryStore
+	mood atomic.Pointer[mood]
+}
+
+type mood struct {
 	load, save, lock, del error
 	panics                string // in Lock, if set
 }
 
+func newGrumpyStore() *grumpyStore {
+	s := new(grumpyStore)
+	s.mood.Store(new(mood))
+	return s
+}
+
 func (s *grumpyStore) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
-	if s.load != nil {
-		return nil, s.load
+	if err := s.mood.Load().load; err != nil {
+		return nil, err
 	}
 	return s.MemoryStore.Load(ctx, key)
 }
 
 func (s *grumpyStore) Save(ctx context.Context, key auth.Key, r *auth.Record) (uint64, error) {
-	if s.save != nil {
-		return 0, s.save
+	if err := s.mood.Load().save; err != nil {
+		return 0, err
 	}
 	return s.MemoryStore.Save(ctx, key, r)
 }
 
 func (s *grumpyStore) Delete(ctx context.Context, key auth.Key, generation uint64) error {
-	if s.del != nil {
-		return s.del
+	if err := s.mood.Load().del; err != nil {
+		return err
 	}
 	return s.MemoryStore.Delete(ctx, key, generation)
 }
 
 func (s *grumpyStore) Lock(ctx context.Context, key auth.Key) (func(), error) {
-	if s.panics != "" {
-		panic(s.panics)
+	m := s.mood.Load()
+	if m.panics != "" {
+		panic(m.panics)
 	}
-	if s.lock != nil {
-		return nil, s.lock
+	if m.lock != nil {
+		return nil, m.lock
 	}
 	return s.MemoryStore.Lock(ctx, key)
 }
 
 func lifeWithStore(k *kit, o *outlet, tr auth.Tracer) {
 	err := errors.New(planted("store"))
-	for _, broken := range []*grumpyStore{{load: err}, {save: err}, {lock: err}, {del: err}} {
-		store := new(grumpyStore)
+	for _, broken := range []*mood{{load: err}, {save: err}, {lock: err}, {del: err}} {
+		store := newGrumpyStore()
 		cfg := k.secretive(o, tr)
 		cfg.Store = store
 		m := k.manager(cfg)
 		k.call(func(ctx context.Context) { _, err := m.Authorize(ctx); o.failed(err) })
-		store.load, store.save, store.lock, store.del = broken.load, broken.save, broken.lock, broken.del
+		store.mood.Store(broken)
 		k.use(o, m)
-		store.load, store.save, store.lock, store.del = nil, nil, nil, nil
+		store.mood.Store(new(mood))
 	}
 }
 
@@ -299,7 +311,7 @@ func scripted(answers map[string]func(form url.Values) string) *http.Client {
 }
 
 func lifeWithDevice(k *kit, o *outlet, tr auth.Tracer) {
-	polls := 0
+	var polls atomic.Int32
 	cfg := k.secretive(o, tr)
 	cfg.Grant = grant.DeviceCode{Prompt: func(context.Context, grant.DevicePrompt) error { return nil }}
 	cfg.Server = &auth.Server{Issuer: "https://as.example.com", TokenEndpoint: "https://as.example.com/token?key=" + planted("endpoint-query"),
@@ -309,7 +321,7 @@ func lifeWithDevice(k *kit, o *outlet, tr auth.Tracer) {
 			return `{"device_code":"` + planted("device") + `","user_code":"` + planted("user") + `","verification_uri":"https://as.example.com/` + planted("uri") + `","expires_in":900}`
 		},
 		"/token": func(url.Values) string {
-			if polls++; polls < 4 {
+			if polls.Add(1) < 4 {
 				return `{"error":"authorization_pending","error_description":"` + planted("pending") + `"}`
 			}
 			return `{"access_token":"` + planted("access") + `","refresh_token":"` + planted("refresh") + `","token_type":"Bearer","expires_in":60}`
@@ -365,14 +377,14 @@ func lifeWithPanics(k *kit, o *outlet, tr auth.Tracer) {
 			f(ctx)
 		})
 	}
-	store := new(grumpyStore)
+	store := newGrumpyStore()
 	cfg := k.secretive(o, tr)
 	cfg.Store = store
 	m := k.manager(cfg)
 	k.call(func(ctx context.Context) { _, err := m.Authorize(ctx); o.failed(err) })
-	store.panics = planted("panic-store")
+	store.mood.Store(&mood{panics: planted("panic-store")})
 	recovering(func(ctx context.Context) { o.failed(m.SetToken(ctx, &auth.Token{AccessToken: planted("access")})) })
-	store.panics = ""
+	store.mood.Store(new(mood))
 
 	cfg = k.secretive(o, tr)
 	cfg.HTTPClient = k.at(authtestPath(k.srv.Endpoint(authtest.RevocationEndpoint)), func(*http.Request) (*http.Response, error) {

@@ -227,10 +227,10 @@ func TestGaugeOfUnsavedTokens(t *testing.T) {
 		cfg := k.config()
 		cfg.Store = store
 		m, _ := k.started(cfg, "read")
-		store.err = errors.New("disk full")
+		store.fail(errors.New("disk full"))
 		k.call(func(ctx context.Context) { _, _ = m.Refresh(ctx) })
 		k.wantMeasured("oauth.client.token.unsaved", "oauth.client.token.unsaved AS 1")
-		store.err = nil
+		store.fail(nil)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		k.wantMeasured("oauth.client.token.unsaved", "oauth.client.token.unsaved AS 0")

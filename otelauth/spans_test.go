@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -540,7 +541,7 @@ func TestUnsavedToken(t *testing.T) {
 		cfg := k.config()
 		cfg.Store = store
 		m, _ := k.started(cfg, "read")
-		store.err = errors.New("canary: disk full")
+		store.fail(errors.New("canary: disk full"))
 		k.call(func(ctx context.Context) {
 			if _, err := m.Refresh(ctx); err != nil {
 				t.Errorf("Refresh: %v", err)
@@ -576,15 +577,18 @@ oauth.refresh
 	})
 }
 
-// failingStore fails to save once err is set.
+// failingStore fails to save as long as it is told to.
 type failingStore struct {
 	auth.MemoryStore
-	err error
+	err atomic.Pointer[error]
 }
 
+// fail makes Save fail with err from now on; nil: it works again.
+func (s *failingStore) fail(err error) { s.err.Store(&err) }
+
 func (s *failingStore) Save(ctx context.Context, key auth.Key, r *auth.Record) (uint64, error) {
-	if s.err != nil {
-		return 0, s.err
+	if err := s.err.Load(); err != nil && *err != nil {
+		return 0, *err
 	}
 	return s.MemoryStore.Save(ctx, key, r)
 }
