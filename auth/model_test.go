@@ -466,6 +466,11 @@ func (r *modelRun) got(i int, m *auth.Manager, began modelBegin, tok *auth.Token
 		r.old[i] = append(r.old[i], tok)
 	}
 	r.mu.Unlock()
+	r.srv.mu.Lock()
+	if v := r.srv.valid[i]; v != nil && v.AccessToken != tok.AccessToken {
+		r.srv.valid[i] = nil // another one is in use, a login's that was slower
+	}
+	r.srv.mu.Unlock()
 	if !r.store.wasSaved(tok.AccessToken) && !m.Info().Unsaved {
 		r.violation("manager %d hands out %s, which was never saved and is not called unsaved", i, tok.AccessToken)
 	}

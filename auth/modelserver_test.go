@@ -377,6 +377,7 @@ func (s *modelServer) delivered(i int, token string, status int, doc map[string]
 		if t != nil {
 			t.replaced = t.replaced || rotated
 			t.after, t.lost = [2]time.Time{}, [2][]time.Time{}
+			t.refusedTo = [2]bool{} // it works after all, as the other client sees too
 		}
 		s.quiet = [2]time.Time{}
 		s.valid = [2]*auth.Token{}
