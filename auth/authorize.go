@@ -187,6 +187,11 @@ func (m *Manager) adoptInstead(ctx context.Context, start *Record, extra []strin
 	}
 	f := s.renew
 	if f == nil {
+		if s.renewFailed.at(wallNow()) != nil { // which is to be left alone still
+			err := s.renewFailed.err
+			m.mu.Unlock()
+			return nil, err
+		}
 		f = m.startRenewal(ctx, renewal{trigger: l.trigger})
 	}
 	m.join(f)

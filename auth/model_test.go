@@ -161,9 +161,10 @@ type modelRun struct {
 	wg    sync.WaitGroup
 
 	mu       sync.Mutex
-	old      [2][]*auth.Token  // handed out, oldest first
-	rejected [2]map[string]int // access tokens that the manager heard of a 401 for, and in which step
-	gone     [2]int            // tokens up to this number were revoked
+	old      [2][]*auth.Token   // handed out, oldest first
+	rejected [2]map[string]int  // access tokens that the manager heard of a 401 for, and in which step
+	gone     [2]map[string]bool // access tokens that it had when they were revoked
+	revoked  [2]int             // in which step
 	step     int
 	changing int  // calls of SetToken and Revoke, and restarts: so far
 	under    int  // and under way
@@ -239,7 +240,7 @@ func (r *modelRun) start(i int) {
 		r.t.Fatal(err)
 	}
 	r.m[i] = m
-	r.rejected[i], r.gone[i], r.old[i] = make(map[string]int), 0, nil
+	r.rejected[i], r.gone[i], r.old[i] = make(map[string]int), make(map[string]bool), nil
 }
 
 func (r *modelRun) do(op modelOp) {
@@ -354,9 +355,11 @@ func (r *modelRun) call(i int, m *auth.Manager, op modelOp) {
 	case "revoke":
 		r.change(func() {
 			r.srv.mu.Lock()
-			number := r.srv.number
 			r.srv.held = ""
 			r.srv.mu.Unlock()
+			r.mu.Lock()
+			had := slices.Clone(r.old[i])
+			r.mu.Unlock()
 			err := m.Revoke(ctx)
 			var se *auth.StoreError
 			if errors.As(err, &se) {
@@ -366,7 +369,10 @@ func (r *modelRun) call(i int, m *auth.Manager, op modelOp) {
 				r.mu.Unlock()
 			} else if err == nil {
 				r.mu.Lock()
-				r.gone[i] = max(r.gone[i], number)
+				for _, tok := range had {
+					r.gone[i][tok.AccessToken] = true
+				}
+				r.revoked[i] = r.step
 				r.mu.Unlock()
 			}
 		})
@@ -418,13 +424,12 @@ func (r *modelRun) change(f func()) {
 type modelBegin struct {
 	changing, under int
 	step            int
-	gone            [2]int
 }
 
 func (r *modelRun) begin() modelBegin {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return modelBegin{changing: r.changing, under: r.under, step: r.step, gone: r.gone}
+	return modelBegin{changing: r.changing, under: r.under, step: r.step}
 }
 
 // got checks what a call returned.
@@ -448,7 +453,6 @@ func (r *modelRun) got(i int, m *auth.Manager, began modelBegin, tok *auth.Token
 	if tok.Authorization() != "Bearer "+tok.AccessToken {
 		r.violation("Authorization() = %q for %s", tok.Authorization(), tok.AccessToken)
 	}
-	number, _ := strconv.Atoi(tok.AccessToken[1:])
 	r.mu.Lock()
 	if m != r.m[i] { // of before a restart
 		r.mu.Unlock()
@@ -459,7 +463,7 @@ func (r *modelRun) got(i int, m *auth.Manager, began modelBegin, tok *auth.Token
 	if known && step < began.step && !r.doubtful {
 		defer r.violation("manager %d hands out %s, which was rejected in step %d", i, tok.AccessToken, step)
 	}
-	if number <= began.gone[i] && !r.doubtful {
+	if r.gone[i][tok.AccessToken] && r.revoked[i] < began.step && !r.doubtful {
 		defer r.violation("manager %d hands out %s, which was revoked", i, tok.AccessToken)
 	}
 	if !slices.ContainsFunc(r.old[i], func(o *auth.Token) bool { return o.AccessToken == tok.AccessToken }) {

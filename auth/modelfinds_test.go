@@ -3,7 +3,9 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
@@ -180,5 +182,55 @@ func TestSaveThatArrivedAllTheSame(t *testing.T) {
 		if c := k.srv.Counts(); c.ReusedRefreshTokens != 0 || c.Refreshes != 4 {
 			t.Errorf("%d refreshes, %d with a spent token", c.Refreshes, c.ReusedRefreshTokens)
 		}
+	})
+}
+
+// The same with a server that does not rotate: the older access token in the
+// store is not taken for a newer one.
+func TestUnsavedTokenWithoutRotation(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{NoRotation: true}, authtest.Protection{})
+		s := &deaf{arrives: true, blind: true}
+		cfg := k.onDemand()
+		cfg.Store, cfg.RefreshWithoutStore = s, true
+		m, _ := k.started(cfg)
+		s.broken = true
+		for range 2 {
+			time.Sleep(time.Second)
+			if _, err := m.Refresh(t.Context()); err != nil {
+				t.Fatalf("Refresh: %v", err)
+			}
+		}
+		s.broken = false
+		if _, err := m.Refresh(t.Context()); err != nil {
+			t.Fatalf("Refresh: %v", err)
+		}
+		k.wantRefreshes(3)
+	})
+}
+
+// A login that finds a refresh token leaves the server alone for as long as it
+// asked for.
+func TestLoginObeysTheBackoff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		cfg := k.onDemand()
+		cfg.Grant = k.login()
+		m := k.manager(cfg)
+		var upgrade error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, upgrade = m.UpgradeScopes(t.Context(), "more") }) // which gathers others for a moment
+		synctest.Wait()
+		if err := m.SetToken(t.Context(), &auth.Token{RefreshToken: k.token().RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.RetryAfter(429, time.Hour))
+		_, err := m.Token(t.Context())
+		asError[*auth.TokenError](t, err)
+		wg.Wait()
+		if !errors.Is(upgrade, err) {
+			t.Errorf("UpgradeScopes: %v, want %v", upgrade, err)
+		}
+		k.wantRefreshes(1)
 	})
 }

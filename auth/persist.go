@@ -211,7 +211,7 @@ func (m *Manager) catchUp(rec *Record, key *binding) EventType {
 		s.rec, s.unsaved = &ours, true
 		m.scheduleSave()
 		return ""
-	case s.unsaved && outlives(s.rec.Token, rec.Token, s.replaced):
+	case s.unsaved && (outlives(s.rec.Token, rec.Token, s.replaced) || s.rec.renewed(rec)):
 		ours := *s.rec
 		ours.Generation = rec.Generation // to be replaced by the next save
 		s.rec = &ours
@@ -235,6 +235,13 @@ func (m *Manager) catchUpWithNothing() EventType {
 	}
 	m.forget()
 	return EventForgotten
+}
+
+// renewed reports whether r has a newer access token than old by the same
+// refresh token, from a server that does not rotate.
+func (r *Record) renewed(old *Record) bool {
+	return r.Token != nil && old.Token != nil && r.Token.RefreshToken != "" && r.Token.RefreshToken == old.Token.RefreshToken &&
+		r.Obtained.After(old.Obtained)
 }
 
 // outlives reports whether our token, not stored yet, is worth more than what
