@@ -339,14 +339,8 @@ func (m *Manager) refuse(ctx context.Context, rec *Record, want []string, cause 
 		}
 		m.dropRefreshToken(ctx, now)
 	case "invalid_client":
-		if rec.Registration != nil { // the server forgot the client, and all its tokens with it
+		if rec.Registration != nil {
 			m.forgetRegistration(ctx, rec.Issuer, rec.Registration.ClientID)
-			m.mu.Lock()
-			now := m.st.rec
-			m.mu.Unlock()
-			if now.Token.same(rec.Token) {
-				m.dropRefreshToken(ctx, now)
-			}
 		}
 	}
 	m.mu.Lock()

@@ -147,8 +147,8 @@ func secretExpired(reg *registration.Client) bool {
 }
 
 // forgetRegistration makes the next authorization register anew: the server
-// does not know the client any more. What somebody else registered meanwhile
-// stays.
+// does not know the client any more, and so no refresh token of it either. What
+// somebody else registered meanwhile stays.
 func (m *Manager) forgetRegistration(ctx context.Context, issuer, clientID string) {
 	isIt := func(r *Record) bool { return r.Registration != nil && r.Registration.ClientID == clientID }
 	key := Key{Issuer: issuer}
@@ -160,6 +160,11 @@ func (m *Manager) forgetRegistration(ctx context.Context, issuer, clientID strin
 	m.mu.Unlock()
 	if rec.Issuer == issuer && isIt(&rec) {
 		rec.Registration = nil
+		if rec.Token != nil {
+			tok := *rec.Token
+			tok.RefreshToken = ""
+			rec.Token = &tok
+		}
 		_ = m.save(ctx, &rec) // a failure is retried behind, as for any token
 	}
 }

@@ -74,6 +74,29 @@ func TestRegisteredAgain(t *testing.T) {
 		})
 	})
 
+	// A login for more scopes hears of it while there is a refresh token, which
+	// is worth nothing without the client that it was issued to.
+	t.Run("at a step-up", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			k := newKit(t, authtest.Config{}, authtest.Protection{})
+			m := k.manager(k.discovered())
+			if _, err := m.Resolve(t.Context(), nil, k.unauthorized()); err != nil {
+				t.Fatal(err)
+			}
+			k.srv.Inject(authtest.TokenEndpoint, authtest.Fault{}, authtest.OAuthError("invalid_client", 401)) // refresh, code
+			_, err := m.UpgradeScopes(t.Context(), "write")
+			if te := asError[*auth.TokenError](t, err); te.Code != "invalid_client" {
+				t.Fatalf("error %v", err)
+			}
+			time.Sleep(2 * time.Hour)
+			if _, err := m.Token(t.Context()); err != auth.ErrNoToken {
+				t.Fatalf("Token = %v, want ErrNoToken", err)
+			}
+			_, err = m.Resolve(t.Context(), nil, k.unauthorized())
+			want(t, k, m, err)
+		})
+	})
+
 	// There is no refresh token, so the login is the first to hear of it: at
 	// the token endpoint, by a server that shows the page to any client. The
 	// next login is the one that works.
