@@ -10,15 +10,17 @@ import (
 	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
-// errNoRevocation says that the server has no revocation endpoint.
-var errNoRevocation = errtext.New("auth: the authorization server has no revocation endpoint; the token was forgotten, and lives on until it expires")
+// ErrNoRevocation is what [Manager.Revoke] returns when the authorization server
+// has no revocation endpoint: the token is forgotten here, and lives on there.
+var ErrNoRevocation = errtext.New("auth: the authorization server has no revocation endpoint; the token was forgotten, and lives on until it expires")
 
 // Revoke revokes the refresh token and then the access token at the
 // authorization server (RFC 7009) and forgets both, here and in the store,
 // whether or not the server could be told. The error says which of these
-// failed: *[TokenError], *[discovery.Error], *[StoreError]. After a *[StoreError]
-// the store may hold the token still; Revoke again tries to remove it from
-// there. Without a token it does nothing.
+// failed: *[TokenError], *[discovery.Error], *[StoreError], [ErrNoRevocation],
+// and *[ConfigError] when the client that the token was issued to is not known.
+// After a *[StoreError] the store may hold the token still; Revoke again tries to
+// remove it from there. Without a token it does nothing.
 func (m *Manager) Revoke(ctx context.Context) error {
 	if err := m.loadNow(ctx); err != nil {
 		return err
@@ -85,7 +87,7 @@ func (m *Manager) revokeAt(ctx context.Context, rec *Record) error {
 		return err
 	}
 	if where.server.RevocationEndpoint == "" {
-		return errNoRevocation
+		return ErrNoRevocation
 	}
 	client, err := m.clientOf(where.server, rec)
 	if err != nil {
