@@ -33,7 +33,7 @@ func (s *Stdio) depart() *flight {
 }
 
 // enter returns the child that a message goes to, and counts it; leave follows.
-// It waits while another one is being started.
+// It waits for one with the current token.
 func (s *Stdio) enter(ctx context.Context, method string) (*child, error) {
 	if c, ok := ctx.Value(askedBy{s}).(*child); ok {
 		s.mu.Lock()
@@ -55,7 +55,7 @@ func (s *Stdio) enter(ctx context.Context, method string) (*child, error) {
 			s.mu.Unlock()
 			return nil, err
 		}
-		if s.flight == nil && (token == nil || !s.options.restart || token.AccessToken == s.current.token) {
+		if token == nil || !s.options.restart || token.AccessToken == s.current.token {
 			c := s.current
 			c.count(method)
 			s.mu.Unlock()

@@ -54,6 +54,7 @@ func (s *source) set(accessToken string, err error) {
 // process is a server in memory, in place of mcp-go's transport to a real one.
 type process struct {
 	token    string
+	starting func()
 	respond  func(p *process, ctx context.Context, request mcptransport.JSONRPCRequest) (*mcptransport.JSONRPCResponse, error)
 	handler  mcptransport.RequestHandler
 	notify   func(mcp.JSONRPCNotification)
@@ -63,8 +64,14 @@ type process struct {
 	close    sync.Once
 }
 
-func (p *process) Start(context.Context) error { return nil }
-func (p *process) GetSessionId() string        { return "" }
+func (p *process) Start(context.Context) error {
+	if p.starting != nil {
+		p.starting()
+	}
+	return nil
+}
+
+func (p *process) GetSessionId() string { return "" }
 
 func (p *process) SetNotificationHandler(h func(mcp.JSONRPCNotification)) { p.notify = h }
 
@@ -146,6 +153,7 @@ func answer(p *process, ctx context.Context, request mcptransport.JSONRPCRequest
 type fleet struct {
 	mu        sync.Mutex
 	processes []*process
+	starting  func()
 	respond   func(p *process, ctx context.Context, request mcptransport.JSONRPCRequest) (*mcptransport.JSONRPCResponse, error)
 }
 
@@ -156,7 +164,7 @@ func (f *fleet) connect(name string, args []string, _ *commandOptions, command m
 		panic(err)
 	}
 	i := slices.IndexFunc(cmd.Env, func(entry string) bool { return strings.HasPrefix(entry, "TOKEN=") })
-	p := &process{token: cmd.Env[i][len("TOKEN="):], respond: f.respond, done: make(chan struct{})}
+	p := &process{token: cmd.Env[i][len("TOKEN="):], starting: f.starting, respond: f.respond, done: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.processes = append(f.processes, p)
@@ -355,6 +363,77 @@ func TestRestartTimes(t *testing.T) {
 	})
 }
 
+// A restart with a token that was replaced meanwhile fails those who have that
+// one, not those who come with the next.
+func TestRestartFailsForOneToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fleet{respond: func(p *process, ctx context.Context, request mcptransport.JSONRPCRequest) (*mcptransport.JSONRPCResponse, error) {
+			if p.token == "two" {
+				return nil, mcptransport.ErrTransportClosed
+			}
+			return answer(p, ctx, request)
+		}}
+		s, src := startFleet(t, &f)
+		must(t, send(s, 1, "server/discover", nil))
+		var slow sync.WaitGroup
+		slow.Go(func() { must(t, send(s, 2, "slow", nil)) }) // holds the restart up
+		synctest.Wait()
+		src.set("two", nil)
+		failed := make(chan error, 1)
+		go func() { failed <- send(s, 3, "ping", nil) }()
+		synctest.Wait()
+		src.set("three", nil)
+		must(t, send(s, 4, "ping", nil))
+		var restart *RestartError
+		if err := <-failed; !errors.As(err, &restart) {
+			t.Errorf("got %v, want a *RestartError for the second token", err)
+		}
+		slow.Wait()
+	})
+}
+
+// A request of the server's is as good as one to it: the process is not ended
+// while it waits for the answer.
+func TestRestartWaitsForTheClientsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f fleet
+		s, src := startFleet(t, &f)
+		s.SetRequestHandler(func(_ context.Context, r mcptransport.JSONRPCRequest) (*mcptransport.JSONRPCResponse, error) {
+			time.Sleep(5 * time.Second)
+			return mcptransport.NewJSONRPCResultResponse(r.ID, json.RawMessage(`{}`)), nil
+		})
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			if _, err := f.process(0).handler(t.Context(), mcptransport.JSONRPCRequest{ID: mcp.NewRequestId(int64(1))}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		src.set("two", nil)
+		start := time.Now()
+		must(t, send(s, 1, "ping", nil))
+		if waited := time.Since(start); waited != 5*time.Second {
+			t.Errorf("waited %v, want the 5s that the client took", waited)
+		}
+		asking.Wait()
+	})
+}
+
+// Close while the process is being started: nothing is left of it.
+func TestCloseWhileStarting(t *testing.T) {
+	src := &source{}
+	src.set("one", nil)
+	s := NewStdio(src, "server", nil, WithTokenVariable("TOKEN"), WithRestart())
+	f := fleet{respond: answer, starting: func() { must(t, s.Close()) }}
+	s.connect = f.connect
+	if err := s.Start(t.Context()); !errors.Is(err, mcptransport.ErrTransportClosed) {
+		t.Errorf("got %v, want ErrTransportClosed", err)
+	}
+	if !f.process(0).closed() {
+		t.Error("the process was not ended")
+	}
+}
+
 // Who waits for a restart leaves by its own context, and does not abort it.
 func TestRestartOutlivesItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -452,7 +531,11 @@ func TestListenMoves(t *testing.T) {
 		go func() { ended <- sendContext(ctx, s, 1, "subscriptions/listen", nil) }()
 		synctest.Wait()
 		src.set("two", nil)
+		start := time.Now()
 		must(t, send(s, 2, "ping", nil))
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("the restart waited %v", waited)
+		}
 		synctest.Wait()
 		if log := f.process(1).log(); !slices.Contains(log, "1 subscriptions/listen null") {
 			t.Errorf("the new process received %v", log)

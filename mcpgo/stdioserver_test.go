@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
@@ -64,6 +65,14 @@ func serve(mode string) int {
 	if has("silent:" + token) {
 		_, _ = io.Copy(io.Discard, os.Stdin) // until it is closed
 		return 0
+	}
+	if has("grandchild") {
+		sleeper := exec.Command("sleep", "60") // has standard error open
+		sleeper.Stderr = os.Stderr
+		if err := sleeper.Start(); err != nil {
+			return 1
+		}
+		fmt.Fprintln(os.Stderr, sleeper.Process.Pid)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
