@@ -165,10 +165,7 @@ func startToken(ctx context.Context, src auth.Source) (*auth.Token, error) {
 	if errors.Is(err, auth.ErrNoToken) {
 		token, err = src.Resolve(ctx, nil, auth.Challenge{})
 	}
-	if err != nil {
-		return nil, err
-	}
-	return token, bearerOnly(token)
+	return token, err
 }
 
 // TokenTypeError says that a token cannot be handed to another process: it is

@@ -200,6 +200,11 @@ func startFleet(t *testing.T, f *fleet, opts ...CommandOption) (*Stdio, *source)
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+		select {
+		case <-s.stopped:
+		default:
+			t.Error("Close did not wait")
+		}
 		for _, p := range f.processes {
 			if !p.closed() {
 				t.Errorf("the process with token %q was not closed", p.token)
@@ -482,7 +487,7 @@ func TestReplayRefused(t *testing.T) {
 			err := send(s, 2, "ping", nil)
 			var failed *RestartError
 			if !errors.As(err, &failed) || !errors.Is(err, errHandshake) {
-				t.Errorf("got %v, want a *RestartError for the handshake", err)
+				t.Fatalf("got %v, want a *RestartError for the handshake", err)
 			}
 			if text := failed.Error(); strings.Contains(text, "canary") || failed.SafeText() != text {
 				t.Errorf("the error quotes the server: %s", text)

@@ -204,12 +204,19 @@ func TestTokenFilePlace(t *testing.T) {
 		})
 	}
 	callers.Wait()
+	before, err := os.Stat(f.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
 	old := &auth.Token{AccessToken: "token-000001"}
 	if err := f.Place(t.Context(), old, nil); err != nil {
 		t.Error(err)
 	}
 	if got := readFile(t, f.Path()); got != "token-000161" {
 		t.Errorf("the file holds %s after an old token was placed", got)
+	}
+	if now, err := os.Stat(f.Path()); err != nil || !os.SameFile(before, now) {
+		t.Errorf("the file was written again, with what it held: %v", err)
 	}
 }
 
