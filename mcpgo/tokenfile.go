@@ -48,7 +48,7 @@ type TokenFile struct {
 // NewTokenFile writes src's token to the file at path and keeps the file up to
 // date until Close. An empty path is a file in a private temporary directory.
 // The directory of any other path has to exist; a file there is replaced, and
-// removed by Close like the other.
+// removed by Close like the other. A process that is killed leaves it behind.
 //
 // The file follows src as long as src has a Subscribe method like that of
 // *[auth.Manager], which refreshes tokens ahead of time by itself; else
@@ -57,21 +57,23 @@ type TokenFile struct {
 //
 // Errors: *[TokenFileError], *[TokenTypeError], those of src.
 func NewTokenFile(ctx context.Context, src auth.Source, path string) (*TokenFile, error) {
-	f := &TokenFile{src: src, path: path, turn: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
+	f := &TokenFile{src: src, turn: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
+	var err error
 	if path == "" {
-		dir, err := os.MkdirTemp("", "mcptokens-") // mode 0700
-		if err != nil {
+		if f.private, err = os.MkdirTemp("", "mcptokens-"); err != nil { // mode 0700
 			return nil, &TokenFileError{Op: "create", Path: os.TempDir(), Err: err}
 		}
-		f.private, f.path = dir, filepath.Join(dir, "token")
+		path = filepath.Join(f.private, "token")
+	}
+	if f.path, err = filepath.Abs(path); err != nil { // the reader may run elsewhere
+		return nil, &TokenFileError{Op: "create", Path: path, Err: err}
 	}
 	var events <-chan auth.Event
 	unsubscribe := func() {}
 	if s, ok := src.(subscriber); ok {
 		events, unsubscribe = s.Subscribe() // first, so that nothing is missed
 	}
-	_, err := startToken(ctx, src)
-	if err == nil {
+	if _, err = startToken(ctx, src); err == nil {
 		err = f.update(ctx)
 	}
 	if err != nil {
@@ -88,7 +90,7 @@ func NewTokenFile(ctx context.Context, src auth.Source, path string) (*TokenFile
 
 var _ Placement = (*TokenFile)(nil).Place
 
-// Path is where the file is.
+// Path is where the file is, an absolute path.
 func (f *TokenFile) Path() string { return f.path }
 
 // Place is a [Placement], for servers that are not run by [NewStdio], which does

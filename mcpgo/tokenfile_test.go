@@ -104,7 +104,8 @@ func TestTokenFileAt(t *testing.T) {
 	if err := os.WriteFile(path, []byte("of the last run, and longer"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	f, err := mcpgo.NewTokenFile(t.Context(), m, path)
+	t.Chdir(filepath.Dir(path))
+	f, err := mcpgo.NewTokenFile(t.Context(), m, "token") // the reader may run elsewhere
 	if err != nil {
 		t.Fatal(err)
 	}
