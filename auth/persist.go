@@ -211,7 +211,7 @@ func (m *Manager) catchUp(rec *Record, key *binding) EventType {
 		s.rec, s.unsaved = &ours, true
 		m.scheduleSave()
 		return ""
-	case s.unsaved && (outlives(s.rec.Token, rec.Token, s.replaced) || s.rec.renewed(rec)):
+	case s.unsaved && (outlives(s.rec.Token, rec.Token, s.replacedTokens()) || s.rec.renewed(rec)):
 		ours := *s.rec
 		ours.Generation = rec.Generation // to be replaced by the next save
 		s.rec = &ours
@@ -372,7 +372,8 @@ func (m *Manager) save(ctx context.Context, rec *Record) error {
 	defer m.mu.Unlock()
 	if err != nil {
 		err = &StoreError{Op: "save", Err: err}
-		s.unsaved, s.replaced, s.dirty = true, replaced, dirty || s.dirty
+		kept := replaced // which is moved to the heap here only
+		s.unsaved, s.replaced, s.dirty = true, &kept, dirty || s.dirty
 		s.saveFailures++
 	} else {
 		rec.Generation = generation
@@ -393,7 +394,7 @@ const maxReplaced = 32
 // replacedBy are the refresh tokens that led to t, as far back as the store may
 // be; the caller holds m.mu.
 func (s *state) replacedBy(t *Token) []string {
-	replaced := s.replaced
+	replaced := s.replacedTokens()
 	old := s.rec.Token
 	if old == nil || old.RefreshToken == "" || slices.Contains(replaced, old.RefreshToken) || (t != nil && t.RefreshToken == old.RefreshToken) {
 		return replaced

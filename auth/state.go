@@ -25,12 +25,12 @@ type state struct {
 
 	// unsaved: rec's token is newer than what the store holds, which has one of
 	// replaced, the refresh tokens that led to it: a save that failed may have
-	// arrived all the same. dirty: so are the step-up limits.
+	// arrived all the same; nil: none. dirty: so are the step-up limits.
 	unsaved, dirty bool
 	// since is when this manager got its token, in the directory's time; 0: from
 	// the store.
 	since    uint32
-	replaced []string
+	replaced *[]string // few managers have some
 
 	// undeleted was forgotten, but the store may hold it still.
 	undeleted *Token
@@ -73,6 +73,13 @@ type state struct {
 	binding    *binding // see Manager.proofKey
 	stepUps    map[string]*stepUp
 	rejections *rejections // nil: none yet
+}
+
+func (s *state) replacedTokens() []string {
+	if s.replaced == nil {
+		return nil
+	}
+	return *s.replaced
 }
 
 // supported are the resource's scopes_supported.
