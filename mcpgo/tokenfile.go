@@ -78,7 +78,10 @@ func NewTokenFile(ctx context.Context, src auth.Source, path string) (*TokenFile
 	}
 	if err != nil {
 		unsubscribe()
-		return nil, errors.Join(err, f.remove())
+		if f.private != "" { // a file at the caller's path is not ours yet
+			err = errors.Join(err, f.remove())
+		}
+		return nil, err
 	}
 	go func() {
 		defer close(f.done)

@@ -139,6 +139,16 @@ func TestTokenFileErrors(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Error("a bound token was written")
 	}
+	if err := os.WriteFile(path, []byte("of another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused := &countingSource{err: errors.New("refused")}
+	if _, err := mcpgo.NewTokenFile(t.Context(), refused, path); !errors.Is(err, refused.err) {
+		t.Errorf("got %v, want the source's error", err)
+	}
+	if got := readFile(t, path); got != "of another" {
+		t.Errorf("without a token to write, the file now holds %q", got)
+	}
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "nowhere"))
 	if _, err := mcpgo.NewTokenFile(t.Context(), m, ""); runtime.GOOS != "windows" && !errors.As(err, &broken) {
 		t.Errorf("got %v, want a *TokenFileError without a temporary directory", err)
