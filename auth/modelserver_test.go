@@ -150,6 +150,9 @@ func (s *modelServer) serve(i int, r *http.Request) (*http.Response, error) {
 	defer s.mu.Unlock()
 	if t := s.refresh[token]; t != nil && err == nil && fault != faultTruncated {
 		t.lost[i] = nil // not one after the other
+		if fault != fault503After && fault != fault429Date {
+			t.after[i] = time.Time{} // it has changed its mind
+		}
 	}
 	s.note("request of %d with %s %s: fault %d, %v", i, token, form.Get("scope"), fault, err)
 	if token != "" {
@@ -172,7 +175,7 @@ func (s *modelServer) arrived(i int, token string) {
 	if (t.refused || t.refusedTo[i]) && !t.excused {
 		s.violation("client %d sends %s again though it was refused", i, token)
 	}
-	if s.explicit[i] > 0 {
+	if s.explicit[i] > 0 || t.excused {
 		return
 	}
 	if now.Before(t.after[i]) {
@@ -373,6 +376,9 @@ func (s *modelServer) delivered(i int, token string, status int, doc map[string]
 		s.note("client %d has %v %v", i, doc["access_token"], doc["refresh_token"])
 		if rotated {
 			s.held = next
+			if token == "" {
+				s.held = "" // a grant's may still be dropped; see modelRun.got
+			}
 		}
 		if t != nil {
 			t.replaced = t.replaced || rotated

@@ -198,7 +198,7 @@ func (m *Manager) catchUp(rec *Record, key *binding) EventType {
 	switch {
 	case rec.Generation == s.rec.Generation:
 		return ""
-	case s.undeleted != nil && rec.Token != nil && rec.Token.AccessToken == s.undeleted.AccessToken && rec.Token.RefreshToken == s.undeleted.RefreshToken:
+	case s.undeleted.left(rec.Token):
 		gone := *s.rec
 		gone.Generation = rec.Generation
 		s.rec = &gone
@@ -237,11 +237,23 @@ func (m *Manager) catchUpWithNothing() EventType {
 	return EventForgotten
 }
 
+// left reports whether found is what is left of the forgotten token t: who could
+// not refresh it any more has stored it without its refresh token.
+func (t *Token) left(found *Token) bool {
+	switch {
+	case t == nil || found == nil:
+		return false
+	case t.AccessToken != "":
+		return t.AccessToken == found.AccessToken
+	}
+	return t.RefreshToken == found.RefreshToken
+}
+
 // renewed reports whether r has a newer access token than old by the same
 // refresh token, from a server that does not rotate.
 func (r *Record) renewed(old *Record) bool {
 	return r.Token != nil && old.Token != nil && r.Token.RefreshToken != "" && r.Token.RefreshToken == old.Token.RefreshToken &&
-		r.Obtained.After(old.Obtained)
+		!r.Obtained.Before(old.Obtained)
 }
 
 // outlives reports whether our token, not stored yet, is worth more than what
