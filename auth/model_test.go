@@ -36,7 +36,7 @@ import (
 //	go test -run '^TestModel$' ./auth -rapid.seed=N
 func TestModel(t *testing.T) {
 	const perRun = 40
-	steps, wild := 4000, false
+	steps, wild := 2000, false
 	if s := os.Getenv("MCPTOKENS_MODEL_STEPS"); s != "" {
 		wild = os.Getenv("MCPTOKENS_MODEL_WILD") != ""
 		var err error
@@ -45,7 +45,11 @@ func TestModel(t *testing.T) {
 		}
 	}
 	if f := flag.Lookup("rapid.seed"); f.Value.String() == "0" {
-		set(t, "rapid.seed", strconv.FormatUint(rand.Uint64()>>1, 10))
+		seed := uint64(1) // the short form makes the same choices each time
+		if steps > 2000 {
+			seed = rand.Uint64() >> 1
+		}
+		set(t, "rapid.seed", strconv.FormatUint(seed, 10))
 		defer set(t, "rapid.seed", "0")
 	}
 	set(t, "rapid.checks", strconv.Itoa(steps/perRun))
@@ -719,6 +723,9 @@ func (s *modelStore) wasSaved(token string) bool {
 
 func (s *modelStore) Load(ctx context.Context, k auth.Key) (*auth.Record, error) {
 	if s.is(0) {
+		if s.run.cfg.managers > 1 {
+			s.run.doubt() // who is refused cannot tell the other
+		}
 		return nil, fmt.Errorf("load: %w", errModelStore)
 	}
 	return s.MemoryStore.Load(ctx, k)

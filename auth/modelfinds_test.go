@@ -234,3 +234,25 @@ func TestLoginObeysTheBackoff(t *testing.T) {
 		k.wantRefreshes(1)
 	})
 }
+
+// A call of Refresh that fails for another reason does not shorten the time for
+// which the server asked to be left alone.
+func TestRefreshNowDoesNotShortenRetryAfter(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		m, tok := k.started(k.onDemand())
+		expire(tok)
+		k.srv.Inject(authtest.TokenEndpoint, authtest.RetryAfter(429, time.Hour), authtest.ResetBefore(), authtest.ResetBefore())
+		_, err := m.Token(t.Context())
+		asked := asError[*auth.TokenError](t, err).NextAttempt
+		_, err = m.Refresh(t.Context())
+		if next := asError[*auth.TokenError](t, err).NextAttempt; next.Before(asked) {
+			t.Errorf("next attempt at %v, want %v", next, asked)
+		}
+		time.Sleep(time.Minute)
+		if _, err := m.Token(t.Context()); err == nil {
+			t.Error("Token: no error")
+		}
+		k.wantRefreshes(3)
+	})
+}

@@ -94,8 +94,10 @@ func (m *Manager) renew(ctx, caller context.Context, f *flight, r renewal) (*Tok
 				// and sending it on and on is what reuse detection looks for.
 				wait = max(wait, min(ambiguousPause<<min(s.renewFailed.times(), 8), 30*time.Minute))
 			}
-			err = withNextAttempt(err, now.Add(wait))
-			s.renewFailed = s.renewFailed.again(err, now.Add(wait))
+			// A call of Refresh in between does not shorten what the server asked for.
+			due := later(now.Add(wait), s.renewFailed.pausedUntil())
+			err = withNextAttempt(err, due)
+			s.renewFailed = s.renewFailed.again(err, due)
 		}
 	}
 	if err == nil && s.rec.Token == nil {
