@@ -160,6 +160,29 @@ func TestRefusedRefreshTokenIsNotSentAgain(t *testing.T) {
 	})
 }
 
+// Nor by the next process: once the store is back, it is dropped there too.
+func TestRefusedRefreshTokenIsDroppedLater(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := &deaf{blind: true}
+		cfg := k.onDemand()
+		cfg.Store, cfg.RefreshWithoutStore = s, true
+		m, _ := k.started(cfg)
+		k.srv.RevokeAll()
+		s.broken = true
+		if _, err := m.Refresh(t.Context()); err == nil {
+			t.Fatal("Refresh with a revoked token: no error")
+		}
+		s.broken = false
+		time.Sleep(time.Hour)
+		next := k.manager(cfg)
+		if _, err := next.Refresh(t.Context()); !errors.Is(err, auth.ErrNoRefreshToken) {
+			t.Errorf("Refresh by the next process: %v", err)
+		}
+		k.wantRefreshes(1)
+	})
+}
+
 // Saves failed, and the first of them arrived all the same: the spent refresh
 // token that it left in the store is not taken for a newer one.
 func TestSaveThatArrivedAllTheSame(t *testing.T) {

@@ -262,10 +262,10 @@ func (r *Record) renewed(old *Record) bool {
 // something else may have left it where it was.
 func outlives(ours, theirs *Token, replaced []string) bool {
 	switch {
-	case ours == nil || ours.RefreshToken == "":
+	case ours == nil:
 		return false
 	case theirs == nil || theirs.RefreshToken == "":
-		return true
+		return ours.RefreshToken != ""
 	}
 	return slices.Contains(replaced, theirs.RefreshToken) && !slices.Contains(replaced, ours.RefreshToken)
 }

@@ -327,14 +327,12 @@ func (m *Manager) refuse(ctx context.Context, rec *Record, want []string, cause 
 	case "":
 		return false, cause // no answer of RFC 6749 says nothing about the token
 	case "invalid_grant":
-		if err := m.reread(ctx); err != nil {
-			break // nobody knows better; this one at least is dead
-		}
+		err := m.reread(ctx) // if it cannot be read, nobody knows better: this one at least is dead
 		m.mu.Lock()
 		now, usable := m.st.rec, m.st.usable(wallNow())
 		m.mu.Unlock()
 		if now.Token == nil || now.Token.RefreshToken != rec.Token.RefreshToken {
-			if now.Token != nil && usable && coversScopes(now.Token.Scopes, want) {
+			if now.Token != nil && usable && coversScopes(now.Token.Scopes, want) && err == nil {
 				return true, nil
 			}
 			return false, cause

@@ -642,7 +642,7 @@ func TestWrapAloneOverHTTP(t *testing.T) {
 				as := authtest.NewServerConfig(t, authtest.Config{InMemory: true})
 				w := world{as: as, mcp: kind.protect(as)}
 				m := w.manager(t, w.headless())
-				c := client.NewClient(mcpgo.Wrap(kind.inner(t, as, w.mcp), m), client.WithLegacyProtocolOnly())
+				c := client.NewClient(mcpgo.Wrap(kind.inner(t, as, w.mcp), m), client.WithProtocolVersion("2025-11-25"))
 				defer c.Close()
 				if err := c.Start(t.Context()); err != nil {
 					t.Fatal(err)
