@@ -56,14 +56,14 @@ func WithPlacement(p Placement) WrapOption { return func(w *wrapped) { w.place =
 // transport.ErrTransportClosed.
 //
 // The result has exactly those optional interfaces of mcp-go that inner has:
-// BidirectionalInterface, HTTPConnection, SetConnectionLostHandler and
-// RequiresLegacyProtocol.
+// BidirectionalInterface, HTTPConnection, SetConnectionLostHandler,
+// RequiresLegacyProtocol and Stderr.
 func Wrap(inner mcptransport.Interface, src auth.Source, opts ...WrapOption) mcptransport.Interface {
 	w := &wrapped{Interface: inner, src: src, place: InHeader()}
 	for _, opt := range opts {
 		opt(w)
 	}
-	return withOptional(w, inner)
+	return optionalsOf(inner).with(w)
 }
 
 // wrapped is the decorator without the optional interfaces.
