@@ -119,18 +119,21 @@ func TestRestartKeepsLevelAndSubscriptions(t *testing.T) {
 	c := connectStdio(t, startRestarting(t, m, "plain"), eras["2025-11-25"]...)
 	var level mcp.SetLevelRequest
 	level.Params.Level = mcp.LoggingLevelWarning
+	//lint:ignore SA1019 servers of the older era have it
 	if err := c.SetLevel(t.Context(), level); err != nil {
 		t.Fatal(err)
 	}
 	for _, uri := range []string{"test://r", "test://gone"} {
 		var subscribe mcp.SubscribeRequest
 		subscribe.Params.URI = uri
+		//lint:ignore SA1019 servers of the older era have it
 		if err := c.Subscribe(t.Context(), subscribe); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var unsubscribe mcp.UnsubscribeRequest
 	unsubscribe.Params.URI = "test://gone"
+	//lint:ignore SA1019 servers of the older era have it
 	if err := c.Unsubscribe(t.Context(), unsubscribe); err != nil {
 		t.Fatal(err)
 	}

@@ -125,6 +125,7 @@ func serve(mode string) int {
 	})
 	// ask has the client answer a question first.
 	add("ask", func(ctx context.Context, _ mcp.CallToolRequest) (string, error) {
+		//lint:ignore SA1019 a request of the server's, whatever it is about
 		answer, err := s.RequestSampling(ctx, mcp.CreateMessageRequest{CreateMessageParams: mcp.CreateMessageParams{MaxTokens: 1}})
 		if err != nil {
 			return "", err
