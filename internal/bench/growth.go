@@ -20,7 +20,7 @@ func growManagers() {
 		size := pooled(n)
 		p := newPool(n)
 		start := time.Now()
-		fill(p, n)
+		fill(p, 0, n)
 		made := float64(time.Since(start)) / float64(n)
 		sources := make([]*auth.PoolSource, n)
 		for i := range sources {

@@ -60,10 +60,11 @@ func newPool(n int) *auth.Pool {
 	}))
 }
 
-// fill has every one of n subjects ask for its token.
-func fill(p *auth.Pool, n int) {
+// fill has every one of n subjects, of which the first is number first, ask for
+// its token.
+func fill(p *auth.Pool, first, n int) {
 	for i := range n {
-		_ = must(p.Source(strconv.Itoa(i), resourceURL).Token(context.Background()))
+		_ = must(p.Source(strconv.Itoa(first+i), resourceURL).Token(context.Background()))
 	}
 }
 
@@ -87,8 +88,8 @@ var (
 // pair of tokens, and goroutines.
 type footprint struct{ bytes, goroutines float64 }
 
-// measureFootprint makes n of something, which keep returns and keeps. The first one pays
-// for what all of them share.
+// measureFootprint makes n of something, which keep returns and keeps. One more,
+// made before, pays for what all of them share.
 func measureFootprint(n int, keep func(n int) (kept any)) footprint {
 	shared := keep(1)
 	before, running := heap(), runtime.NumGoroutine()
@@ -115,9 +116,10 @@ func each[T any](one func(access, refresh string) T) func(n int) any {
 func pooled(n int) footprint {
 	p := newPool(n)
 	defer func() { check(p.Close()) }()
-	fill(p, 1)
+	made := 0
 	return measureFootprint(n, func(n int) any {
-		fill(p, n)
+		fill(p, made, n)
+		made += n
 		return p
 	})
 }
