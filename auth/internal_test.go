@@ -88,6 +88,32 @@ func TestSnapshotDuringTheWindow(t *testing.T) {
 	})
 }
 
+// Nor do callers of a token that has expired, once its renewal is under way: they
+// find it in the snapshot.
+func TestSnapshotOfARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := quiet(t, &Token{AccessToken: "a", RefreshToken: "r", Expiry: time.Now().Add(time.Minute)}, func(c *Config) {
+			c.NoIdleRefresh, c.HTTPClient = true, &http.Client{Transport: hang{}}
+		})
+		time.Sleep(2 * time.Minute)
+		if m.current.Load().token.live(wallNow()) {
+			t.Fatal("the token lives on")
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := m.Token(impatient); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if s := m.current.Load(); s == nil || s.renewal == nil || s.renewal != m.st.renew {
+			t.Error("the next caller has to look for the renewal under the lock")
+		}
+		time.Sleep(time.Minute) // it has failed
+		if s := m.current.Load(); s != nil {
+			t.Error("the next caller waits for a renewal that is over")
+		}
+	})
+}
+
 // Callers that find the snapshot run out at the same moment start one refresh,
 // and none before its time.
 func TestSlowPathStartsOneRefresh(t *testing.T) {

@@ -127,10 +127,28 @@ func (m *Manager) Close() error {
 // is gone for good and no grant is configured; *[StoreError]; [ErrClosed]; and
 // ctx's own.
 func (m *Manager) Token(ctx context.Context) (*Token, error) {
-	if s := m.current.Load(); s != nil && time.Now().UnixNano() < s.until {
-		return s.token, nil
+	if s := m.current.Load(); s != nil {
+		if s.token != nil && time.Now().UnixNano() < s.until {
+			return s.token, nil
+		}
+		if s.renewal != nil {
+			return m.renewed(ctx, s.renewal)
+		}
 	}
 	return m.tokenSlow(ctx)
+}
+
+// renewed waits for a renewal.
+func (m *Manager) renewed(ctx context.Context, f *flight) (*Token, error) {
+	tok, err := m.wait(ctx, f)
+	if err != nil {
+		// Who was faster may have logged in meanwhile.
+		if s := m.current.Load(); s != nil && s.token.live(wallNow()) {
+			return s.token, nil
+		}
+		return nil, m.explain(err)
+	}
+	return tok, nil
 }
 
 func (m *Manager) tokenSlow(ctx context.Context) (*Token, error) {
@@ -171,17 +189,8 @@ func (m *Manager) tokenSlow(ctx context.Context) (*Token, error) {
 		}
 		f = m.startRenewal(ctx, renewal{trigger: TriggerExpired})
 	}
-	m.join(f)
 	m.mu.Unlock()
-	tok, err := m.wait(ctx, f)
-	if err != nil {
-		// Who was faster may have logged in meanwhile.
-		if s := m.current.Load(); s != nil && s.token.live(wallNow()) {
-			return s.token, nil
-		}
-		return nil, m.explain(err)
-	}
-	return tok, nil
+	return m.renewed(ctx, f)
 }
 
 // noToken is the error when there is no token and none can be had without a

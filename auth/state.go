@@ -8,11 +8,12 @@ import (
 	"github.com/mcptokens/mcptokens/auth/discovery"
 )
 
-// snapshot is what the fresh-token path reads, without a lock: a token, and
-// until when it may be handed out without a second thought.
+// snapshot is what callers read without a lock: a token, and until when it may be
+// handed out without a second thought; or else what gets the next one.
 type snapshot struct {
-	token *Token
-	until int64 // wall clock, Unix nanoseconds
+	token   *Token
+	until   int64   // wall clock, Unix nanoseconds
+	renewal *flight // to wait for; nil: look at the state
 }
 
 // state is all that a manager knows. Manager.mu guards it and is never held
@@ -225,8 +226,18 @@ func (m *Manager) republish(now time.Time) {
 // refresh; while that runs or is not due again, it need not be.
 func (m *Manager) makeSnapshot(now time.Time) *snapshot {
 	s := &m.st
-	if s.closed || !s.usable(now) {
+	if s.closed {
 		return nil
+	}
+	var renewal *flight
+	if s.canRenew(m.cfg.Grant) {
+		renewal = s.renew
+	}
+	if !s.usable(now) {
+		if renewal == nil {
+			return nil
+		}
+		return &snapshot{renewal: renewal}
 	}
 	const forever = int64(1<<63 - 1)
 	until := forever
@@ -236,7 +247,7 @@ func (m *Manager) makeSnapshot(now time.Time) *snapshot {
 	if s.renew == nil && s.window > 0 && s.canRenew(m.cfg.Grant) {
 		until = min(until, s.dueAt().UnixNano())
 	}
-	return &snapshot{token: s.rec.Token, until: until}
+	return &snapshot{s.rec.Token, until, renewal}
 }
 
 // onRefreshTimer refreshes the token of a manager that nobody asks.
