@@ -7,7 +7,7 @@ func benchmark(b *testing.B, setUp func() ([]variant, func())) {
 	variants, end := setUp()
 	defer end()
 	for _, v := range variants {
-		b.Run(v.name, func(b *testing.B) {
+		b.Run("way="+v.name, func(b *testing.B) {
 			b.ReportAllocs()
 			v.loop(b.N)
 		})

@@ -12,5 +12,5 @@
 // (limits_test.go), and the same loops are benchmarks, for profiles and
 // benchstat:
 //
-//	go test -run '^$' -bench CallTool -count 10 ./internal/bench
+//	go test -run '^$' -bench CallTool -count 10 ./internal/bench | benchstat -col /way -
 package main

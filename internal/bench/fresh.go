@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -123,6 +124,15 @@ func (c copying) RoundTrip(req *http.Request) (*http.Response, error) {
 	return c.base.RoundTrip(&out)
 }
 
+// cloning is copying with maps.Clone, which takes less time than a loop.
+type cloning struct{ base http.RoundTripper }
+
+func (c cloning) RoundTrip(req *http.Request) (*http.Response, error) {
+	out := *req
+	out.Header = maps.Clone(req.Header)
+	return c.base.RoundTrip(&out)
+}
+
 // roundTrip compares what a RoundTripper adds to each request, with a request
 // such as mcp-go makes.
 func roundTrip() ([]variant, func()) {
@@ -142,6 +152,7 @@ func roundTrip() ([]variant, func()) {
 	}
 	return []variant{
 		{"floor: copy of request and header map", send(copying{base})},
+		{"the same with maps.Clone", send(cloning{base})},
 		{"transport.RoundTripper", send(&transport.RoundTripper{Source: m, Base: base})},
 		{"oauth2.Transport", send(&oauth2.Transport{Source: freshOAuth2(), Base: base})},
 	}, end

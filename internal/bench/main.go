@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -77,7 +76,6 @@ func main() {
 	rounds := flag.Int("rounds", 101, "turns of each variant")
 	flag.Parse()
 	fmt.Printf("%s, %d cores, %s %s/%s\n", cpu(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	debug.SetGCPercent(400) // less of the collector in every turn, the same for all
 	for _, s := range sections {
 		if *only == "" || strings.Contains(","+*only+",", ","+s.name+",") {
 			s.run(*rounds)

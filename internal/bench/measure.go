@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -31,8 +32,10 @@ type interval struct{ low, median, high float64 }
 const turn = 5 * time.Millisecond
 
 // compare measures variants in turns. The first one is what the others are
-// related to.
+// related to. The garbage of a turn is collected after it: whose turn the
+// collector falls into would be chance.
 func compare(rounds int, variants ...variant) []result {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	ns := make([][]float64, len(variants))
 	results := make([]result, len(variants))
 	n := make([]int, len(variants))
@@ -43,6 +46,7 @@ func compare(rounds int, variants ...variant) []result {
 	for round := range rounds {
 		for i := range variants {
 			i = (i + round) % len(variants) // nobody always comes first
+			runtime.GC()
 			took, bytes, allocs := measure(variants[i].loop, n[i])
 			ns[i] = append(ns[i], took)
 			results[i].bytes = min(results[i].bytes, bytes)
