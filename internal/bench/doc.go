@@ -2,7 +2,7 @@
 // (the floor), golang.org/x/oauth2 and mcp-go's own OAuth handler, and prints
 // the tables of PERFORMANCE.md.
 //
-//	go run ./internal/bench           // all of it, in about three minutes
+//	go run ./internal/bench           // all of it, in about a minute
 //	go run ./internal/bench -run herd // one section
 //
 // What is compared is measured in one run and in turns, a few milliseconds

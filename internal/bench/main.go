@@ -39,7 +39,7 @@ var sections = []section{
 	}},
 	{"herd", func(rounds int) {
 		title("A herd upon an expired token, the token endpoint takes 20 ms")
-		herd(rounds/6+1, 10_000)
+		herd(rounds/2+1, 10_000)
 	}},
 	{"outage", func(int) {
 		title("The token endpoint answers 503 after 20 ms")
