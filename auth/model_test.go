@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -20,7 +18,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/mcptokens/mcptokens/auth"
-	"github.com/mcptokens/mcptokens/auth/registration"
 )
 
 // TestModel runs managers through random sequences of operations and faults and
@@ -73,91 +70,6 @@ func set(t *testing.T, name, value string) {
 	if err := flag.Set(name, value); err != nil {
 		t.Fatal(err)
 	}
-}
-
-type widening uint8
-
-const (
-	narrows widening = iota
-	refuses
-	widens
-)
-
-// modelConfig is one world.
-type modelConfig struct {
-	managers     int
-	rotate       bool
-	grace, life  time.Duration // life 0: no expires_in
-	widening     widening
-	grant        string // "", "person" or "service"
-	idle         bool
-	withoutStore bool
-}
-
-func modelConfigs(wild bool) *rapid.Generator[modelConfig] {
-	return rapid.Custom(func(t *rapid.T) modelConfig {
-		c := modelConfig{
-			managers: rapid.IntRange(1, 2).Draw(t, "managers"),
-			rotate:   rapid.SampledFrom([]bool{true, true, false}).Draw(t, "rotate"),
-			grace:    rapid.SampledFrom([]time.Duration{0, 0, 10 * time.Second, time.Hour}).Draw(t, "grace"),
-			// Not so short that a token dies while its own login waits for the store's lock.
-			life:     rapid.SampledFrom([]time.Duration{time.Hour, 0, 30 * time.Second, 90 * time.Second, 24 * time.Hour}).Draw(t, "life"),
-			widening: rapid.SampledFrom([]widening{narrows, refuses, widens}).Draw(t, "widening"),
-			grant:    rapid.SampledFrom([]string{"", "person", "service"}).Draw(t, "grant"),
-			idle:     rapid.Bool().Draw(t, "idle"),
-		}
-		c.withoutStore = wild && c.managers == 1 && rapid.IntRange(0, 3).Draw(t, "withoutStore") == 3
-		return c
-	})
-}
-
-// modelOp is one step.
-type modelOp struct {
-	what    string
-	manager int
-	async   bool          // the next step does not wait for it
-	patient time.Duration // how long the caller waits
-	sleep   time.Duration
-	scopes  []string
-	faults  []modelFault
-	store   [3]bool // load, save, lock fail
-	after   bool    // a failing save has happened all the same
-}
-
-func modelOps(wild bool) *rapid.Generator[modelOp] {
-	kinds := []string{
-		"nothing", // what rapid makes of a step that a failure does not need
-		"token", "token", "token", "token", "storm", "reject", "reject", "reject old", "needs", "needs", "upgrade", "refresh",
-		"sleep", "sleep", "sleep", "sleep", "faults", "faults", "faults", "faults", "store", "store", "heal", "heal",
-		"set", "set refresh", "revoke", "restart", "kill", "authorize", "challenge",
-	}
-	naps := []time.Duration{
-		time.Nanosecond, 20 * time.Millisecond, 333 * time.Millisecond, time.Second, 5 * time.Second, 14 * time.Second, 16 * time.Second,
-		31 * time.Second, time.Minute, 4*time.Minute + 59*time.Second, 6 * time.Minute, 31 * time.Minute, 55 * time.Minute, time.Hour, 25 * time.Hour,
-	}
-	return rapid.Custom(func(t *rapid.T) modelOp {
-		op := modelOp{what: rapid.SampledFrom(kinds).Draw(t, "what"), manager: rapid.IntRange(0, 1).Draw(t, "manager")}
-		op.patient = 5 * time.Minute
-		switch op.what {
-		case "sleep":
-			op.sleep = rapid.SampledFrom(naps).Draw(t, "nap") + time.Duration(rapid.IntRange(0, 1000).Draw(t, "odd"))*time.Microsecond
-			return op
-		case "faults":
-			op.faults = rapid.SliceOfN(rapid.Map(rapid.IntRange(0, int(modelFaults)-1), func(i int) modelFault { return modelFault(i) }), 1, 12).Draw(t, "faults")
-			return op
-		case "store":
-			op.store = [3]bool{rapid.Bool().Draw(t, "load"), rapid.Bool().Draw(t, "save"), rapid.Bool().Draw(t, "lock")}
-			op.after = wild && rapid.Bool().Draw(t, "after")
-			return op
-		case "needs", "upgrade":
-			op.scopes = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 1, 2, rapid.ID[string]).Draw(t, "scopes")
-		case "nothing", "heal", "set", "set refresh", "restart", "kill":
-			return op
-		}
-		op.async = rapid.IntRange(0, 3).Draw(t, "async") == 0
-		op.patient = rapid.SampledFrom([]time.Duration{5 * time.Minute, 5 * time.Minute, time.Second, 16 * time.Second, time.Millisecond}).Draw(t, "patient")
-		return op
-	})
 }
 
 // modelRun is one run.
@@ -630,144 +542,4 @@ func (r *modelRun) recover() {
 		}
 		cancel()
 	}
-}
-
-// modelGrant always works, if the server does.
-type modelGrant struct {
-	r *modelRun
-	i int
-}
-
-func (g modelGrant) Type() string      { return "model" }
-func (g modelGrant) Interactive() bool { return g.r.cfg.grant == "person" }
-
-func (g modelGrant) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, error) {
-	because, _ := ctx.Value(modelWhy{}).(why)
-	g.check(because)
-	c, err := f.Client(ctx, registration.Metadata{})
-	if err != nil {
-		return nil, err
-	}
-	return f.Exchange(ctx, c, url.Values{"grant_type": {"model"}, "scope": {strings.Join(f.Scopes, " ")}})
-}
-
-// check: no login that a refresh would have saved.
-func (g modelGrant) check(because why) {
-	r := g.r
-	r.mu.Lock()
-	excused := r.doubtful || len(because.scopes) > 0 || r.under > 0
-	r.mu.Unlock()
-	r.srv.mu.Lock()
-	held := r.srv.held
-	refused := held != "" && r.srv.refresh[held].refusedTo[g.i]
-	r.srv.mu.Unlock()
-	if !excused && held != "" && !refused && r.srv.refreshable(held) {
-		r.violation("manager %d logs in (%s) though %s could be refreshed", g.i, because.trigger, held)
-	}
-}
-
-// modelTracer knows what a use of the grant is for.
-type modelTracer struct{}
-
-type modelWhy struct{}
-
-// why is what ctx's operation began with.
-type why struct {
-	trigger auth.Trigger
-	scopes  []string
-}
-
-func (modelTracer) TraceRefreshStart(ctx, _ context.Context, d auth.RefreshStart) context.Context {
-	return context.WithValue(ctx, modelWhy{}, why{d.Trigger, d.Scopes})
-}
-
-func (modelTracer) TraceRefreshEnd(context.Context, auth.RefreshEnd) {}
-
-func (modelTracer) TraceAuthorizationStart(ctx, _ context.Context, d auth.AuthorizationStart) context.Context {
-	return context.WithValue(ctx, modelWhy{}, why{d.Trigger, d.Scopes})
-}
-
-func (modelTracer) TraceAuthorizationEnd(context.Context, auth.AuthorizationEnd) {}
-
-// modelStore is a [auth.MemoryStore] that fails as it is told.
-type modelStore struct {
-	auth.MemoryStore
-	run *modelRun
-
-	mu     sync.Mutex
-	broken [3]bool
-	after  bool
-	failed int             // saves since one that did not
-	saved  map[string]bool // access tokens
-}
-
-var errModelStore = errors.New("the store is broken")
-
-func (s *modelStore) fail(what [3]bool, after bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.broken, s.after = what, after
-}
-
-func (s *modelStore) is(n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.broken[n]
-}
-
-func (s *modelStore) wasSaved(token string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.saved[token]
-}
-
-func (s *modelStore) Load(ctx context.Context, k auth.Key) (*auth.Record, error) {
-	if s.is(0) {
-		if s.run.cfg.managers > 1 {
-			s.run.doubt() // who is refused cannot tell the other
-		}
-		return nil, fmt.Errorf("load: %w", errModelStore)
-	}
-	return s.MemoryStore.Load(ctx, k)
-}
-
-func (s *modelStore) Save(ctx context.Context, k auth.Key, rec *auth.Record) (uint64, error) {
-	s.mu.Lock()
-	fails, after := s.broken[1], s.after
-	s.failed++
-	many := s.failed > 30 // which is more than a manager remembers
-	s.mu.Unlock()
-	if fails && (s.run.cfg.managers > 1 || many) {
-		s.run.doubt()
-	}
-	if fails && !after {
-		return 0, errModelStore
-	}
-	generation, err := s.MemoryStore.Save(ctx, k, rec)
-	if err == nil && rec.Token != nil {
-		s.mu.Lock()
-		s.saved[rec.Token.AccessToken] = true
-		if !fails {
-			s.failed = 0
-		}
-		s.mu.Unlock()
-	}
-	if fails {
-		return 0, errModelStore
-	}
-	return generation, err
-}
-
-func (s *modelStore) Delete(ctx context.Context, k auth.Key, generation uint64) error {
-	if s.is(1) {
-		return errModelStore
-	}
-	return s.MemoryStore.Delete(ctx, k, generation)
-}
-
-func (s *modelStore) Lock(ctx context.Context, k auth.Key) (func(), error) {
-	if s.is(2) {
-		return nil, errModelStore
-	}
-	return s.MemoryStore.Lock(ctx, k)
 }
