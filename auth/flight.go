@@ -104,6 +104,9 @@ func (f *flight) begun(ctx context.Context) context.Context {
 
 // wait waits for a flight that the caller has joined, no longer than ctx.
 func (m *Manager) wait(ctx context.Context, f *flight) (*Token, error) {
+	if m.cfg.trace.silent { // most programs, and herds of 10,000
+		return m.await(ctx, f)
+	}
 	waited := m.cfg.trace.waits(ctx, f, m.canonical)
 	tok, err := m.await(ctx, f)
 	waited(err)

@@ -24,6 +24,7 @@ type traced struct {
 	revocation   RevocationTracer
 	manager      ManagerTracer
 
+	silent  bool // nobody hears of waits
 	resends bool // are counted
 	log     *slog.Logger
 }
@@ -41,6 +42,7 @@ func newTraced(t Tracer, log *slog.Logger) *traced {
 	}
 	tr.request, _ = t.(RequestTracer)
 	tr.wait, _ = t.(WaitTracer)
+	tr.silent = tr.wait == nil && log.Handler() == slog.DiscardHandler
 	return tr
 }
 
