@@ -104,7 +104,10 @@ func TestSnapshotOfARenewal(t *testing.T) {
 		if _, err := m.Token(impatient); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
-		if s := m.current.Load(); s == nil || s.renewal == nil || s.renewal != m.st.renew {
+		m.mu.Lock()
+		renew := m.st.renew
+		m.mu.Unlock()
+		if s := m.current.Load(); s == nil || s.renewal == nil || s.renewal != renew {
 			t.Error("the next caller has to look for the renewal under the lock")
 		}
 		time.Sleep(time.Minute) // it has failed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,14 +50,14 @@ func TestRevokedTokenStaysGone(t *testing.T) {
 			cfg := k.onDemand()
 			cfg.Store = s
 			m := k.manager(cfg)
-			s.broken = arrives
+			s.broken.Store(arrives)
 			_ = m.SetToken(t.Context(), k.token()) // stored, whatever the store says
-			s.broken = true
+			s.broken.Store(true)
 			err := m.Revoke(t.Context())
 			if se := asError[*auth.StoreError](t, err); se.Op != "delete" {
 				t.Errorf("Revoke: %v", err)
 			}
-			s.broken = false
+			s.broken.Store(false)
 			time.Sleep(time.Minute)
 			if tok, err := m.Token(t.Context()); !errors.Is(err, auth.ErrNoToken) {
 				t.Errorf("Token after Revoke = %v, %v", tok, err)
@@ -75,34 +76,35 @@ func TestRevokedTokenStaysGone(t *testing.T) {
 // arrived, and whose deletes do neither.
 type deaf struct {
 	auth.MemoryStore
-	broken, arrives bool
-	blind           bool // loads fail as well
-	key             auth.Key
+	broken  atomic.Bool
+	arrives bool
+	blind   bool // loads fail as well
+	key     auth.Key
 }
 
 var errDeaf = errors.New("no answer")
 
 func (d *deaf) Save(ctx context.Context, k auth.Key, r *auth.Record) (uint64, error) {
 	d.key = k
-	if d.broken && !d.arrives {
+	if d.broken.Load() && !d.arrives {
 		return 0, errDeaf
 	}
 	generation, err := d.MemoryStore.Save(ctx, k, r)
-	if d.broken {
+	if d.broken.Load() {
 		return 0, errDeaf
 	}
 	return generation, err
 }
 
 func (d *deaf) Load(ctx context.Context, k auth.Key) (*auth.Record, error) {
-	if d.broken && d.blind {
+	if d.broken.Load() && d.blind {
 		return nil, errDeaf
 	}
 	return d.MemoryStore.Load(ctx, k)
 }
 
 func (d *deaf) Delete(ctx context.Context, k auth.Key, generation uint64) error {
-	if d.broken {
+	if d.broken.Load() {
 		return errDeaf
 	}
 	return d.MemoryStore.Delete(ctx, k, generation)
@@ -169,11 +171,11 @@ func TestRefusedRefreshTokenIsDroppedLater(t *testing.T) {
 		cfg.Store, cfg.RefreshWithoutStore = s, true
 		m, _ := k.started(cfg)
 		k.srv.RevokeAll()
-		s.broken = true
+		s.broken.Store(true)
 		if _, err := m.Refresh(t.Context()); err == nil {
 			t.Fatal("Refresh with a revoked token: no error")
 		}
-		s.broken = false
+		s.broken.Store(false)
 		time.Sleep(time.Hour)
 		next := k.manager(cfg)
 		if _, err := next.Refresh(t.Context()); !errors.Is(err, auth.ErrNoRefreshToken) {
@@ -192,13 +194,13 @@ func TestSaveThatArrivedAllTheSame(t *testing.T) {
 		cfg := k.onDemand()
 		cfg.Store, cfg.RefreshWithoutStore = s, true
 		m, _ := k.started(cfg)
-		s.broken = true
+		s.broken.Store(true)
 		for range 3 {
 			if _, err := m.Refresh(t.Context()); err != nil {
 				t.Fatalf("Refresh: %v", err)
 			}
 		}
-		s.broken = false
+		s.broken.Store(false)
 		if _, err := m.Refresh(t.Context()); err != nil {
 			t.Fatalf("Refresh: %v", err)
 		}
@@ -217,14 +219,14 @@ func TestUnsavedTokenWithoutRotation(t *testing.T) {
 		cfg := k.onDemand()
 		cfg.Store, cfg.RefreshWithoutStore = s, true
 		m, _ := k.started(cfg)
-		s.broken = true
+		s.broken.Store(true)
 		for range 2 {
 			time.Sleep(time.Second)
 			if _, err := m.Refresh(t.Context()); err != nil {
 				t.Fatalf("Refresh: %v", err)
 			}
 		}
-		s.broken = false
+		s.broken.Store(false)
 		if _, err := m.Refresh(t.Context()); err != nil {
 			t.Fatalf("Refresh: %v", err)
 		}
