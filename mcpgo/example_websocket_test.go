@@ -2,7 +2,6 @@ package mcpgo_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log"
 	"net/http"
@@ -21,41 +20,38 @@ import (
 	"github.com/mcptokens/mcptokens/mcpgo"
 )
 
-// webSocket is a transport of one's own: MCP messages on a WebSocket. For
-// tokens it does two things: it connects with the one that Wrap has, and it
-// returns a refusal as a Challenger. Wrap does the rest.
+// webSocket is a transport of one's own: MCP requests on a WebSocket, without
+// the server's notifications. For tokens it does two things: it connects with
+// the one that Wrap has, and it returns a refusal as a Challenger. Wrap does
+// the rest.
 type webSocket struct {
-	url  string
-	http *http.Client
-
-	conn   *websocket.Conn
-	done   chan struct{} // closed when nothing more is read
-	notify func(mcp.JSONRPCNotification)
-
-	mu      sync.Mutex
-	waiting map[string]chan *mcptransport.JSONRPCResponse
+	url     string
+	http    *http.Client
+	conn    *websocket.Conn
+	waiting sync.Map      // of response channels, by request ID
+	done    chan struct{} // closed when nothing more is read
 }
 
-type webSocketRefusal struct{ challenge auth.Challenge }
+type webSocketRefusal struct{ auth.Challenge }
 
-func (r *webSocketRefusal) Error() string                 { return "WebSocket refused" }
-func (r *webSocketRefusal) AuthChallenge() auth.Challenge { return r.challenge }
+func (r webSocketRefusal) Error() string                 { return "WebSocket refused" }
+func (r webSocketRefusal) AuthChallenge() auth.Challenge { return r.Challenge }
 
 func (s *webSocket) Start(ctx context.Context) error {
-	header := make(http.Header)
+	options := &websocket.DialOptions{HTTPClient: s.http, HTTPHeader: make(http.Header)}
 	if token := mcpgo.TokenFromContext(ctx); token != nil {
-		header.Set("Authorization", token.Authorization())
+		options.HTTPHeader.Set("Authorization", token.Authorization())
 	}
-	conn, resp, err := websocket.Dial(ctx, s.url, &websocket.DialOptions{HTTPClient: s.http, HTTPHeader: header})
-	if err != nil {
-		if resp != nil {
-			if challenge, ok := auth.ResponseChallenge(resp.StatusCode, resp.Header); ok {
-				return &webSocketRefusal{challenge}
-			}
+	conn, resp, err := websocket.Dial(ctx, s.url, options)
+	if err != nil && resp != nil {
+		if challenge, ok := auth.ResponseChallenge(resp.StatusCode, resp.Header); ok {
+			return webSocketRefusal{challenge}
 		}
+	}
+	if err != nil {
 		return err
 	}
-	s.conn, s.done, s.waiting = conn, make(chan struct{}), make(map[string]chan *mcptransport.JSONRPCResponse)
+	s.conn, s.done = conn, make(chan struct{})
 	go s.read()
 	return nil
 }
@@ -63,38 +59,20 @@ func (s *webSocket) Start(ctx context.Context) error {
 func (s *webSocket) read() {
 	defer close(s.done)
 	for {
-		var message json.RawMessage
-		if err := wsjson.Read(context.Background(), s.conn, &message); err != nil {
+		response := new(mcptransport.JSONRPCResponse)
+		if err := wsjson.Read(context.Background(), s.conn, response); err != nil {
 			return
 		}
-		var notification mcp.JSONRPCNotification
-		if err := json.Unmarshal(message, &notification); err == nil && notification.Method != "" {
-			if s.notify != nil {
-				s.notify(notification)
-			}
-			continue
-		}
-		var response mcptransport.JSONRPCResponse
-		if err := json.Unmarshal(message, &response); err == nil {
-			s.mu.Lock()
-			if answer := s.waiting[response.ID.String()]; answer != nil {
-				answer <- &response
-			}
-			s.mu.Unlock()
+		if answer, ok := s.waiting.LoadAndDelete(response.ID.String()); ok {
+			answer.(chan *mcptransport.JSONRPCResponse) <- response
 		}
 	}
 }
 
 func (s *webSocket) SendRequest(ctx context.Context, request mcptransport.JSONRPCRequest) (*mcptransport.JSONRPCResponse, error) {
 	answer := make(chan *mcptransport.JSONRPCResponse, 1)
-	s.mu.Lock()
-	s.waiting[request.ID.String()] = answer
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.waiting, request.ID.String())
-		s.mu.Unlock()
-	}()
+	s.waiting.Store(request.ID.String(), answer)
+	defer s.waiting.Delete(request.ID.String())
 	if err := wsjson.Write(ctx, s.conn, request); err != nil {
 		return nil, err
 	}
@@ -112,9 +90,6 @@ func (s *webSocket) SendNotification(ctx context.Context, n mcp.JSONRPCNotificat
 	return wsjson.Write(ctx, s.conn, n)
 }
 
-func (s *webSocket) SetNotificationHandler(handler func(mcp.JSONRPCNotification)) { s.notify = handler }
-func (s *webSocket) GetSessionId() string                                         { return "" }
-
 func (s *webSocket) Close() error {
 	if s.conn == nil {
 		return nil
@@ -123,6 +98,9 @@ func (s *webSocket) Close() error {
 	<-s.done
 	return err
 }
+
+func (s *webSocket) SetNotificationHandler(func(mcp.JSONRPCNotification)) {}
+func (s *webSocket) GetSessionId() string                                 { return "" }
 
 // A transport of one's own gets the token's whole life from Wrap: the server
 // wants a token to connect, and another scope for one of its tools.
