@@ -16,7 +16,8 @@
 //
 // # Where to look
 //
-//   - how a refresh is scheduled: state.go (when), refresh.go (what)
+//   - how a refresh is scheduled: state.go (when), refresh.go (what); what its
+//     refusal means: refused.go
 //   - how it is retried: retry.go, and tokenrequest.go for what a failure means
 //   - which responses are challenges: challenge.go; what a 401 does: resolve.go;
 //     what a 403 with insufficient_scope does: stepup.go
@@ -29,8 +30,9 @@
 //     hands them on
 //   - what is told of it all: tracer.go to whom, traced.go and tracedhttp.go
 //     how, to tracers and the log; package otelauth makes spans and metrics of it
-//   - what is stored and how processes share it: store.go, persist.go, record.go;
-//     many users in one process: pool.go
+//   - what is stored and how processes share it: store.go, persist.go,
+//     catchup.go (what somebody else stored), record.go; many users in one
+//     process: pool.go, directory.go (what they discover)
 //
 // # What to expect
 //
