@@ -113,7 +113,7 @@ func DecodeRecord(data []byte) (Key, *Record, error) {
 		return Key{}, nil, ErrNewerRecord
 	}
 	var s storedRecord
-	if json.Unmarshal(data, &s) != nil {
+	if json.Unmarshal(data, &s) != nil || !s.inTime() {
 		return Key{}, nil, ErrCorruptRecord
 	}
 	r := &Record{
@@ -130,6 +130,24 @@ func DecodeRecord(data []byte) (Key, *Record, error) {
 		}
 	}
 	return Key(s.Key), r, nil
+}
+
+// inTime reports whether all times could have been stored: one that leaves the
+// years of RFC 3339 in UTC could not be stored again.
+func (s *storedRecord) inTime() bool {
+	times := []*time.Time{s.Obtained}
+	if s.Token != nil {
+		times = append(times, s.Token.Expiry)
+	}
+	if s.Registration != nil {
+		times = append(times, s.Registration.SecretExpiry)
+	}
+	for i := range s.StepUps {
+		times = append(times, &s.StepUps[i].Until)
+	}
+	return !slices.ContainsFunc(times, func(t *time.Time) bool {
+		return t != nil && (t.UTC().Year() < 0 || t.UTC().Year() > 9999)
+	})
 }
 
 func isText(all ...string) bool {
