@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,7 +151,8 @@ func BenchmarkRefresh(b *testing.B) {
 
 // BenchmarkRecordedRefresh is all that a tracer is told of one refresh that a
 // traced call waits for, with that call's span, and without the refresh. It fails
-// above 20 µs.
+// when it takes more than 20 µs half of the time: the mean has the garbage
+// collector in it, which in a process with nothing else to keep runs all the time.
 func BenchmarkRecordedRefresh(b *testing.B) {
 	all := setups(b)
 	tr := all[len(all)-1].tracer.(tracers)
@@ -161,7 +163,7 @@ func BenchmarkRecordedRefresh(b *testing.B) {
 	expiry, scopes := time.Now().Add(time.Hour), []string{"read", "write"}
 	ctx := context.Background()
 	b.ReportAllocs()
-	best := time.Hour
+	var took []time.Duration
 	for b.Loop() {
 		start := time.Now()
 		caller, span := tracer.Start(ctx, "call")
@@ -177,10 +179,13 @@ func BenchmarkRecordedRefresh(b *testing.B) {
 		})
 		tr.TraceWaitEnd(wait, auth.WaitEnd{For: auth.AwaitedRefresh, Duration: time.Millisecond})
 		span.End()
-		best = min(best, time.Since(start))
+		took = append(took, time.Since(start))
 	}
-	b.ReportMetric(float64(best.Nanoseconds()), "ns-at-best")
-	if b.N >= 1000 && best > 20*time.Microsecond {
-		b.Errorf("%v for a refresh at best, want 20µs at most", best)
+	slices.Sort(took)
+	median := took[len(took)/2]
+	b.ReportMetric(float64(took[0].Nanoseconds()), "ns-at-best")
+	b.ReportMetric(float64(median.Nanoseconds()), "ns-median")
+	if b.N >= 1000 && median > 20*time.Microsecond {
+		b.Errorf("%v for a refresh, want 20µs at most", median)
 	}
 }
