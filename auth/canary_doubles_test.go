@@ -2,6 +2,8 @@ package auth_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,13 +13,13 @@ import (
 	"strings"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/internal/shown"
 )
 
-// canaryAnswers are answers, good and bad, that hold secrets wherever a server
+// canaryAnswers are answers, good and bad, that hold a secret wherever a server
 // could put one.
-func canaryAnswers() map[string]func() *http.Response {
+func canaryAnswers(s string) map[string]func() *http.Response {
 	const js = "application/json"
-	s := secret("body")
 	list := make(map[string]func() *http.Response)
 	add := func(name string, status int, contentType, body string) {
 		list[name] = func() *http.Response {
@@ -40,8 +42,10 @@ func canaryAnswers() map[string]func() *http.Response {
 	add("garbage", 200, js, `{"access_token":"`+s+`",`)
 	add("wrong types", 200, js, `{"access_token":{"`+s+`":1},"token_type":"Bearer","issuer":["`+s+`"],"client_id":["`+s+`"]}`)
 	add("no token", 200, js, `{"`+s+`":"`+s+`"}`)
-	add("no token type", 200, js, `{"access_token":"`+s+`"}`)
-	add("unknown token type", 200, js, `{"access_token":"`+s+`","token_type":"`+s+`"}`)
+	add("token for no header", 200, js, `{"access_token":"a `+s+`","token_type":"Bearer"}`)
+	add("token type with a proof", 200, js, `{"access_token":"`+s+`","token_type":"hmac `+s+`"}`)
+	add("refusal with a token", 400, js, `{"error":"invalid_grant","error_description":"`+s+` for `+secret("issued")+`","access_token":"`+secret("issued")+`"}`)
+	add("refusal with 200", 200, js, `{"error":"invalid_grant","error_description":"`+s+`"}`)
 	add("redirect", 307, "text/plain", s)
 	list["redirect elsewhere"] = func() *http.Response {
 		resp := answer(302, "text/plain", s)
@@ -66,11 +70,75 @@ func canaryAnswers() map[string]func() *http.Response {
 	return list
 }
 
+// echo is what a server says that repeats every secret it was sent, and has. All
+// of them are canaries from now on.
+func (c *canary) echo(r *http.Request, disguise func(string) string) string {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		c.t.Error(err)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		c.t.Error(err)
+	}
+	secrets := []string{secret("access"), strings.TrimPrefix(r.Header.Get("Authorization"), "Basic "), r.Header.Get("Proof")}
+	for _, name := range []string{
+		"refresh_token", "code", "code_verifier", "client_secret", "client_assertion", "assertion", "subject_token",
+		"device_code", "one_time_password",
+	} {
+		secrets = append(secrets, form.Get(name))
+	}
+	var words []string
+	for _, s := range secrets {
+		if s != "" {
+			words = append(words, disguise(s))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range words {
+		said := []rune(shown.Text(strings.TrimLeft(w, "-")))
+		c.echoed = append(c.echoed, string(said[:min(len(said), 16)]))
+	}
+	return strings.Join(words, " ")
+}
+
+func plainly(s string) string { return s }
+
+// disguises are ways in which a server may repeat a secret.
+var disguises = map[string]func(string) string{
+	"plain":              plainly,
+	"in a form":          url.QueryEscape,
+	"every byte escaped": func(s string) string { return everyByte(s, "%%%02X") },
+	"in small escapes":   func(s string) string { return everyByte(s, "%%%02x") },
+	"escaped twice":      func(s string) string { return everyByte(s, "%%25%02x") },
+	"in JSON in JSON":    func(s string) string { return everyByte(s, `\\u%04x`) },
+	"in HTML":            func(s string) string { return everyByte(s, "&#%d;") },
+	"in capitals":        strings.ToUpper,
+	"in small letters":   strings.ToLower,
+	"in hexadecimal":     func(s string) string { return hex.EncodeToString([]byte(s)) },
+	"in base64":          func(s string) string { return base64.StdEncoding.EncodeToString([]byte("it:" + s)) },
+	"in base64url":       func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+	"split unseen":       func(s string) string { return strings.Join(strings.Split(s, ""), `\u200b`) },
+	"split by controls":  func(s string) string { return s[:4] + `\u0000` + s[4:8] + `\n` + s[8:] },
+	"split by spaces":    func(s string) string { return strings.Join(strings.Split(s, ""), " ") },
+	"cut off by the end": func(s string) string { return strings.Repeat("-", shown.Max-18) + s },
+	"without its end":    func(s string) string { return s[:len(s)-2] },
+}
+
+func everyByte(s, format string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		fmt.Fprintf(&b, format, s[i])
+	}
+	return b.String()
+}
+
 type failingReader struct{ err error }
 
 func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
 
-// canaryErrors are errors as custom code returns them, some dressed as errors
+// canaryErrors are errors as a transport returns them, some dressed as errors
 // whose text is known to be harmless.
 func canaryErrors() map[string]error {
 	s := secret("error")
@@ -89,6 +157,24 @@ func canaryErrors() map[string]error {
 	}
 }
 
+// ownWords are those of the program.
+const ownWords = "the vault of the program is sealed"
+
+// programErrors are errors as stores, grants and callbacks return them.
+func programErrors() map[string]error {
+	return map[string]error{
+		"plain":    errors.New(ownWords),
+		"text":     textError(ownWords),
+		"EOF":      fmt.Errorf("%s: %w", ownWords, io.ErrUnexpectedEOF),
+		"deadline": fmt.Errorf("%s: %w", ownWords, context.DeadlineExceeded),
+		"canceled": fmt.Errorf("%s: %w", ownWords, context.Canceled),
+		"joined":   errors.Join(errors.New(ownWords), io.EOF),
+		"timeout":  timeoutError{ownWords},
+		"conflict": fmt.Errorf("%s: %w", ownWords, auth.ErrConflict),
+		"URL":      fmt.Errorf("asking: %w", &url.Error{Op: "Get", URL: "https://h/?key=" + secret("url"), Err: errors.New(secret("error"))}),
+	}
+}
+
 // textError shows its text to %#v and %d too.
 type textError string
 
@@ -100,7 +186,7 @@ func (e timeoutError) Error() string { return e.text }
 
 func (e timeoutError) Timeout() bool { return true }
 
-// service is a grant of one's own that needs nobody.
+// service is a grant of the program that needs nobody.
 type service struct{ grantFunc }
 
 func (service) Interactive() bool { return false }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,22 @@ func canaries(t *testing.T, name string, run func(t *testing.T, k *kit, c *canar
 		bubble(t, func(t *testing.T) {
 			run(t, newKit(t, authtest.Config{}, authtest.Protection{}), newCanary(t))
 		})
+	})
+}
+
+// programs is canaries for a scenario whose errors have to show [ownWords], unless
+// it is about an error of net/http's.
+func programs(t *testing.T, name string, run func(t *testing.T, k *kit, c *canary)) {
+	t.Helper()
+	canaries(t, name, func(t *testing.T, k *kit, c *canary) {
+		run(t, k, c)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if shown := slices.ContainsFunc(c.said, func(line string) bool {
+			return strings.HasPrefix(line, "error: ") && strings.Contains(line, ownWords)
+		}); !shown && !strings.HasSuffix(name, "/URL") {
+			t.Errorf("no error says %q", ownWords)
+		}
 	})
 }
 
@@ -87,17 +104,20 @@ func TestCanarySuccess(t *testing.T) {
 	})
 }
 
-// What the authorization server says at each of its endpoints.
+// What the authorization server says at each of its endpoints. At the token
+// endpoint, whose words are shown, it repeats what it was sent.
 func TestCanaryAnswers(t *testing.T) {
-	for name, say := range canaryAnswers() {
+	for name, say := range canaryAnswers(secret("body")) {
 		respond := func(*http.Request) (*http.Response, error) { return say(), nil }
+		repeat := func(c *canary) func(r *http.Request) (*http.Response, error) {
+			return func(r *http.Request) (*http.Response, error) {
+				return canaryAnswers(c.echo(r, plainly))[name](), nil
+			}
+		}
 		canaries(t, "token/"+name, func(t *testing.T, k *kit, c *canary) {
 			cfg := k.planted()
-			cfg.HTTPClient = k.at(k.srv.Endpoint(authtest.TokenEndpoint), respond)
-			m := c.manager(k, cfg)
-			if err := m.SetToken(t.Context(), plantedToken()); err != nil {
-				t.Fatal(err)
-			}
+			cfg.HTTPClient = k.at(k.srv.Endpoint(authtest.TokenEndpoint), repeat(c))
+			m := c.having(k, cfg, secret("refresh"))
 			tok := mustToken(t, m)
 			_, err := m.Refresh(t.Context())
 			c.failed(err)
@@ -109,20 +129,22 @@ func TestCanaryAnswers(t *testing.T) {
 		canaries(t, "code/"+name, func(t *testing.T, k *kit, c *canary) {
 			cfg := k.planted()
 			cfg.Grant = k.login()
-			cfg.HTTPClient = k.at(k.srv.Endpoint(authtest.TokenEndpoint), respond)
-			_, err := c.manager(k, cfg).Authorize(t.Context())
+			cfg.HTTPClient = k.at(k.srv.Endpoint(authtest.TokenEndpoint), repeat(c))
+			_, err := c.having(k, cfg, "").UpgradeScopes(t.Context(), "b")
 			c.failed(err)
 		})
-		canaries(t, "registration/"+name, func(t *testing.T, k *kit, c *canary) {
-			cfg := k.planted()
-			cfg.Client, cfg.Grant = auth.Client{}, k.login()
-			cfg.HTTPClient = k.at(k.srv.Endpoint(authtest.RegistrationEndpoint), respond)
-			_, err := c.manager(k, cfg).Authorize(t.Context())
-			c.failed(err)
-		})
+		if say().StatusCode == 200 && !strings.Contains(name, "refusal") { // what a refusal says is shown: the endpoint was sent no secret
+			canaries(t, "registration/"+name, func(t *testing.T, k *kit, c *canary) {
+				cfg := k.planted()
+				cfg.Client, cfg.Grant = auth.Client{}, k.login()
+				cfg.HTTPClient = k.at(k.srv.Endpoint(authtest.RegistrationEndpoint), respond)
+				_, err := c.manager(k, cfg).Authorize(t.Context())
+				c.failed(err)
+			})
+		}
 		canaries(t, "revocation/"+name, func(t *testing.T, k *kit, c *canary) {
 			cfg := k.planted()
-			cfg.HTTPClient = k.at(k.srv.Endpoint(authtest.RevocationEndpoint), respond)
+			cfg.HTTPClient = k.at(k.srv.Endpoint(authtest.RevocationEndpoint), repeat(c))
 			m := c.manager(k, cfg)
 			if err := m.SetToken(t.Context(), plantedToken()); err != nil {
 				t.Fatal(err)
@@ -162,7 +184,8 @@ func TestCanaryAnswers(t *testing.T) {
 	}
 }
 
-// What the parts that a program brings itself fail with.
+// What net/http and the network say, which may be in the words of a server, a proxy
+// or a transport of the program's.
 func TestCanaryErrors(t *testing.T) {
 	for name, boom := range canaryErrors() {
 		fail := func(*http.Request) (*http.Response, error) { return nil, boom }
@@ -190,7 +213,14 @@ func TestCanaryErrors(t *testing.T) {
 				c.value("error", err)
 			})
 		}
-		canaries(t, "Store/"+name, func(t *testing.T, k *kit, c *canary) {
+	}
+}
+
+// What the parts that a program brings itself fail with is in the errors, so that
+// it can be fixed; except for what net/http put around it, a URL with a key in it.
+func TestErrorsOfTheProgram(t *testing.T) {
+	for name, boom := range programErrors() {
+		programs(t, "Store/"+name, func(t *testing.T, k *kit, c *canary) {
 			cfg := k.planted()
 			s := new(store)
 			cfg.Store = s
@@ -207,7 +237,7 @@ func TestCanaryErrors(t *testing.T) {
 			c.failed(m.Revoke(t.Context()))
 			s.fail(nil, nil, nil)
 		})
-		canaries(t, "Grant/"+name, func(t *testing.T, k *kit, c *canary) {
+		programs(t, "Grant/"+name, func(t *testing.T, k *kit, c *canary) {
 			cfg := k.planted()
 			cfg.Grant = grantFunc(func(context.Context, *auth.Flow) (*auth.Token, error) { return nil, boom })
 			m := c.manager(k, cfg)
@@ -219,7 +249,7 @@ func TestCanaryErrors(t *testing.T) {
 			_, err = m.Resolve(t.Context(), nil, k.unauthorized())
 			c.failed(err)
 		})
-		canaries(t, "service Grant/"+name, func(t *testing.T, k *kit, c *canary) {
+		programs(t, "service Grant/"+name, func(t *testing.T, k *kit, c *canary) {
 			cfg := k.planted()
 			cfg.Grant = service{func(context.Context, *auth.Flow) (*auth.Token, error) { return nil, boom }}
 			m := c.manager(k, cfg)
@@ -233,7 +263,7 @@ func TestCanaryErrors(t *testing.T) {
 			_, err = m.UpgradeScopes(t.Context(), "b")
 			c.failed(err)
 		})
-		canaries(t, "ClientAuth/"+name, func(t *testing.T, k *kit, c *canary) {
+		programs(t, "ClientAuth/"+name, func(t *testing.T, k *kit, c *canary) {
 			cfg := k.planted()
 			cfg.Client.Auth = &proving{err: boom}
 			m := c.manager(k, cfg)
@@ -244,7 +274,7 @@ func TestCanaryErrors(t *testing.T) {
 			c.failed(err)
 			c.failed(m.Revoke(t.Context()))
 		})
-		canaries(t, "DPoP/"+name, func(t *testing.T, k *kit, c *canary) {
+		programs(t, "DPoP/"+name, func(t *testing.T, k *kit, c *canary) {
 			for _, keys := range []brokenKeys{{make: boom}, {marshal: boom}, {prove: boom}} {
 				cfg := k.planted()
 				cfg.DPoP, cfg.Grant = keys, k.login()
@@ -252,7 +282,7 @@ func TestCanaryErrors(t *testing.T) {
 				c.failed(err)
 			}
 		})
-		canaries(t, "UserAgent/"+name, func(t *testing.T, k *kit, c *canary) {
+		programs(t, "UserAgent/"+name, func(t *testing.T, k *kit, c *canary) {
 			for _, agent := range []brokenAgent{{start: boom}, {visit: boom}} {
 				cfg := k.planted()
 				cfg.Grant = grant.AuthorizationCode{UserAgent: agent}
@@ -268,7 +298,7 @@ func TestCanaryRedirectsAndChallenges(t *testing.T) {
 	s := secret("redirect")
 	for _, q := range []url.Values{
 		{"error": {s}},
-		{"error": {"access_denied"}, "error_description": {s}, "error_uri": {s}},
+		{"error": {"access_denied"}, "error_description": {"no " + secret("client")}, "error_uri": {"https://h/" + secret("client")}},
 		{"code": {s}, "iss": {s}},
 		{"code": {s}},
 		{"x": {s}},

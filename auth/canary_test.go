@@ -14,11 +14,12 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/registration"
 )
 
-// Design invariant 15: no secret in any error, log line, event, Info, tracer
-// data or formatted value. The tests here plant secrets wherever something
+// No secret in any error, log line, event, Info, tracer data or formatted value
+// [invariant 19]. The tests here plant secrets wherever something
 // comes in, see canary_inputs_test.go, and look for them wherever something
 // goes out.
 
@@ -33,9 +34,10 @@ type canary struct {
 	t    *testing.T
 	text bytes.Buffer // of both log handlers
 
-	mu    sync.Mutex
-	said  []string // by whom, and what
-	count map[string]int
+	mu     sync.Mutex
+	said   []string // by whom, and what
+	count  map[string]int
+	echoed []string // secrets that a server has repeated, as it wrote them
 }
 
 func newCanary(t *testing.T) *canary { return &canary{t: t, count: make(map[string]int)} }
@@ -130,17 +132,18 @@ func (c *canary) done() {
 	seen := make(map[string]bool)
 	for _, line := range append(c.said, "log: "+c.text.String()) {
 		who, _, _ := strings.Cut(line, ":")
-		if spot := sing(line); spot != "" && !seen[who] { // one way of many says enough
+		if spot := sing(line, c.echoed...); spot != "" && !seen[who] { // one way of many says enough
 			seen[who] = true
 			c.t.Errorf("a secret got out by %s: %s", who, spot)
 		}
 	}
 }
 
-// sing returns the part of text that holds a canary, however encoded.
-func sing(text string) string {
+// sing returns the part of text that holds a canary, however encoded, or one of
+// more.
+func sing(text string, more ...string) string {
 	lower := strings.ToLower(text)
-	for _, mark := range marks {
+	for _, mark := range append(more, marks...) {
 		for _, where := range []string{text, lower} {
 			if i := strings.Index(where, mark); i >= 0 {
 				return text[max(0, i-120):min(len(text), i+60)]
@@ -171,6 +174,9 @@ func TestCanarySings(t *testing.T) {
 		if sing(text) == "" {
 			t.Errorf("not found in %q", text)
 		}
+	}
+	if sing("the code abcdef", "abcdef") == "" {
+		t.Error("a secret of the server's was not found")
 	}
 	if sing("nothing of the kind") != "" {
 		t.Error("found where there is none")
@@ -222,7 +228,7 @@ func TestValuesRedactThemselves(t *testing.T) {
 	})
 }
 
-// grantFunc is a grant of one's own.
+// grantFunc is a grant of the program.
 type grantFunc func(ctx context.Context, f *auth.Flow) (*auth.Token, error)
 
 func (grantFunc) Type() string      { return "own" }
@@ -262,74 +268,20 @@ func (h bothHandlers) WithGroup(g string) slog.Handler {
 	return bothHandlers{h[0].WithGroup(g), h[1].WithGroup(g)}
 }
 
-// canaryTracer takes every data struct of every tracer interface.
+// canaryTracer takes every data struct.
 type canaryTracer struct{ c *canary }
 
-func (t canaryTracer) start(ctx context.Context, data any) context.Context {
-	t.c.value("tracer", data)
+func (t canaryTracer) Start(ctx, _ context.Context, s authtrace.Start) context.Context {
+	t.c.value("tracer", s)
 	return ctx
 }
+func (t canaryTracer) End(_ context.Context, e authtrace.End)     { t.c.value("tracer", e) }
+func (t canaryTracer) Point(_ context.Context, p authtrace.Point) { t.c.value("tracer", p) }
+func (t canaryTracer) TraceManagerOpen(m *auth.Manager)           { t.c.value("tracer", m) }
+func (t canaryTracer) TraceManagerClose(m *auth.Manager)          { t.c.value("tracer", m) }
 
-func (t canaryTracer) TraceRefreshStart(ctx, _ context.Context, d auth.RefreshStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceRefreshEnd(_ context.Context, d auth.RefreshEnd) { t.c.value("tracer", d) }
-func (t canaryTracer) TraceAttempt(_ context.Context, d auth.Attempt)       { t.c.value("tracer", d) }
-func (t canaryTracer) TraceAuthorizationStart(ctx, _ context.Context, d auth.AuthorizationStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceAuthorizationEnd(_ context.Context, d auth.AuthorizationEnd) {
-	t.c.value("tracer", d)
-}
-func (t canaryTracer) TraceStepUpStart(ctx context.Context, d auth.StepUpStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceStepUpEnd(_ context.Context, d auth.StepUpEnd) { t.c.value("tracer", d) }
-func (t canaryTracer) TraceDiscoveryStart(ctx context.Context, d auth.DiscoveryStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceDiscoveryEnd(_ context.Context, d auth.DiscoveryEnd) {
-	t.c.value("tracer", d)
-}
-func (t canaryTracer) TraceRegistrationStart(ctx context.Context, d auth.RegistrationStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceRegistrationEnd(_ context.Context, d auth.RegistrationEnd) {
-	t.c.value("tracer", d)
-}
-func (t canaryTracer) TraceRevocationStart(ctx context.Context, d auth.RevocationStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceRevocationEnd(_ context.Context, d auth.RevocationEnd) {
-	t.c.value("tracer", d)
-}
-func (t canaryTracer) TraceStep(_ context.Context, d auth.Step) { t.c.value("tracer", d) }
-func (t canaryTracer) TraceRequestStart(ctx context.Context, d auth.RequestStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceRequestEnd(_ context.Context, d auth.RequestEnd) { t.c.value("tracer", d) }
-func (t canaryTracer) TraceWaitStart(ctx, _ context.Context, d auth.WaitStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceWaitEnd(_ context.Context, d auth.WaitEnd) { t.c.value("tracer", d) }
-func (t canaryTracer) TraceUserStart(ctx context.Context, d auth.UserStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceUserEnd(_ context.Context, d auth.UserEnd) { t.c.value("tracer", d) }
-func (t canaryTracer) TraceExchangeStart(ctx context.Context, d auth.ExchangeStart) context.Context {
-	return t.start(ctx, d)
-}
-func (t canaryTracer) TraceExchangeEnd(_ context.Context, d auth.ExchangeEnd) {
-	t.c.value("tracer", d)
-}
-func (t canaryTracer) TraceManagerOpen(m *auth.Manager)  { t.c.value("tracer", m) }
-func (t canaryTracer) TraceManagerClose(m *auth.Manager) { t.c.value("tracer", m) }
-
-// A tracer interface that is not scanned would let anything out.
-var _ = []any{
-	auth.Tracer(canaryTracer{}), auth.AttemptTracer(canaryTracer{}), auth.StepTracer(canaryTracer{}),
-	auth.RequestTracer(canaryTracer{}), auth.WaitTracer(canaryTracer{}), auth.AuthorizationTracer(canaryTracer{}),
-	auth.UserTracer(canaryTracer{}), auth.ExchangeTracer(canaryTracer{}), auth.StepUpTracer(canaryTracer{}),
-	auth.DiscoveryTracer(canaryTracer{}), auth.RegistrationTracer(canaryTracer{}), auth.RevocationTracer(canaryTracer{}),
-	auth.ManagerTracer(canaryTracer{}),
-}
+// What is not scanned could let anything out.
+var (
+	_ authtrace.Tracer   = canaryTracer{}
+	_ auth.ManagerTracer = canaryTracer{}
+)

@@ -2,7 +2,8 @@ package auth
 
 import (
 	"net/http"
-	"strings"
+
+	"github.com/mcptokens/mcptokens/auth/internal/challenge"
 )
 
 // Challenge is what a server said when it refused a request: an HTTP 401 or
@@ -13,6 +14,12 @@ import (
 type Challenge struct {
 	// Status is the HTTP status, 401 or 403; 0 when the transport has none.
 	Status int
+	// Method is the HTTP method of the request, such as "POST"; empty when the
+	// transport has none. No login starts for a DELETE.
+	Method string
+	// Stream says that the request listens for what the server sends by itself.
+	// No login starts for it if its token works for other requests.
+	Stream bool
 	// Scheme is the authentication scheme, such as "Bearer"; empty if none was
 	// named.
 	Scheme string
@@ -26,32 +33,43 @@ type Challenge struct {
 	// name. It is the caller's, and bounds step-ups: see [Manager.Resolve].
 	Operation string
 	// Params are all parameters of the challenge by lower-case name. They are
-	// the server's words: show them to nobody unchecked.
+	// the server's words: check them before you show them.
 	Params map[string]string
 }
 
 // InsufficientScope reports whether the server asks for more scopes (RFC 6750
-// section 3.1) rather than for another token.
-func (c Challenge) InsufficientScope() bool { return c.Error == "insufficient_scope" }
+// section 3.1) rather than for another token. A 403 that names scopes and no
+// error does, too: the official Go SDK's server answers so.
+func (c Challenge) InsufficientScope() bool {
+	return c.Error == "insufficient_scope" || c.Status == http.StatusForbidden && c.Error == "" && len(c.Scopes) > 0
+}
+
+// Granted reports whether the challenge names no error and only scopes that t
+// has. There is nothing to ask for then: the server refuses for another reason.
+func (c Challenge) Granted(t *Token) bool {
+	return c.Status == http.StatusForbidden && c.Error == "" && t != nil && t.Scopes != nil && coversScopes(t.Scopes, c.Scopes)
+}
 
 // ResponseChallenge returns the challenge of a response, and whether it is one
-// that [Source.Resolve] can answer: any 401, and a 403 whose Bearer or DPoP
-// challenge says insufficient_scope. Other 403s are the server's last word.
+// that [Source.Resolve] can answer: any 401; a 403 whose Bearer or DPoP
+// challenge asks for scopes; and a 403 or 400 whose challenge says that the
+// token is invalid, as some servers answer instead of with a 401. No other answer
+// is a challenge.
 //
 // Several challenges may stand in one header, several headers in one response,
 // other schemes beside Bearer (RFC 9110 section 11.6.1). Of those that can be
 // answered the one that says most wins.
 func ResponseChallenge(status int, header http.Header) (Challenge, bool) {
-	if status != http.StatusUnauthorized && status != http.StatusForbidden {
+	if status != http.StatusUnauthorized && status != http.StatusForbidden && status != http.StatusBadRequest {
 		return Challenge{}, false
 	}
 	best, bestScore := Challenge{}, -1
 	for _, c := range ParseChallenges(header.Values("WWW-Authenticate")) {
-		if !isTokenScheme(c.Scheme) {
+		if !challenge.TokenScheme(c.Scheme) {
 			continue
 		}
 		score := 0
-		if c.InsufficientScope() {
+		if c.Error == "insufficient_scope" {
 			score += 8
 		}
 		if c.ResourceMetadata != "" {
@@ -68,174 +86,28 @@ func ResponseChallenge(status int, header http.Header) (Challenge, bool) {
 		}
 	}
 	best.Status = status
-	return best, status == http.StatusUnauthorized || best.InsufficientScope()
+	switch {
+	case status == http.StatusUnauthorized, best.Error == "invalid_token":
+		return best, true
+	case status == http.StatusForbidden:
+		return best, best.InsufficientScope()
+	}
+	return best, false
 }
-
-// isTokenScheme reports the schemes that present an OAuth access token.
-func isTokenScheme(s string) bool {
-	return strings.EqualFold(s, "Bearer") || strings.EqualFold(s, "DPoP")
-}
-
-// maxChallenges and maxChallengeBytes bound the work on a hostile header.
-const (
-	maxChallenges     = 32
-	maxChallengeBytes = 64 << 10
-)
 
 // ParseChallenges parses WWW-Authenticate field values by the grammar of RFC
 // 9110 section 11.6.1: challenges and their parameters are both separated by
 // commas, values are tokens or quoted strings, names are compared without
-// case. What cannot be parsed is passed over, never guessed at.
+// case. Spaces around the equals sign, single quotes and bare URLs are read as
+// what they are meant to be where the grammar reads nothing else. What cannot be
+// parsed is passed over, never guessed at.
 func ParseChallenges(values []string) []Challenge {
 	var out []Challenge
-	for _, v := range values {
-		if len(v) > maxChallengeBytes {
-			continue
-		}
-		p := challengeParser{s: v}
-		for len(out) < maxChallenges {
-			c, ok := p.next()
-			if !ok {
-				break
-			}
-			out = append(out, c)
-		}
+	for _, c := range challenge.Parse(values) {
+		out = append(out, Challenge{
+			Scheme: c.Scheme, Params: c.Params,
+			Error: c.Params["error"], Scopes: splitScopes(c.Params["scope"]), ResourceMetadata: c.Params["resource_metadata"],
+		})
 	}
 	return out
-}
-
-// challengeParser walks one field value.
-type challengeParser struct {
-	s string
-	i int
-}
-
-// next returns the next challenge; false at the end of the value.
-func (p *challengeParser) next() (Challenge, bool) {
-	var scheme string
-	for {
-		p.skip(" \t,")
-		if p.i >= len(p.s) {
-			return Challenge{}, false
-		}
-		if scheme = p.token(); scheme != "" {
-			break
-		}
-		p.i++ // not a token character: pass over it
-	}
-	c := Challenge{Scheme: scheme}
-	p.skip(" \t")
-	// Bearer and DPoP take parameters only, so that an empty one ("scope=,")
-	// is not mistaken for a padded word.
-	if !isTokenScheme(scheme) && p.token68() {
-		return c, true
-	}
-	for {
-		name, value, ok := p.param()
-		if !ok {
-			break
-		}
-		if c.Params == nil {
-			c.Params = make(map[string]string)
-		}
-		name = strings.ToLower(name)
-		if _, dup := c.Params[name]; !dup { // RFC 9110 section 11.2: once only; the first stands
-			c.Params[name] = value
-		}
-	}
-	c.Error = c.Params["error"]
-	c.Scopes = splitScopes(c.Params["scope"])
-	c.ResourceMetadata = c.Params["resource_metadata"]
-	return c, true
-}
-
-// param reads one name=value; it leaves the position alone when a new
-// challenge begins instead.
-func (p *challengeParser) param() (name, value string, ok bool) {
-	start := p.i
-	p.skip(" \t,")
-	name = p.token()
-	p.skip(" \t")
-	if name == "" || p.i >= len(p.s) || p.s[p.i] != '=' {
-		p.i = start
-		return "", "", false
-	}
-	p.i++
-	p.skip(" \t")
-	if p.i < len(p.s) && p.s[p.i] == '"' {
-		value, ok = p.quoted()
-		return name, value, ok
-	}
-	// Not only token characters: servers put bare URLs and paths here.
-	from := p.i
-	for p.i < len(p.s) && p.s[p.i] != ',' && p.s[p.i] != ' ' && p.s[p.i] != '\t' {
-		p.i++
-	}
-	return name, p.s[from:p.i], true
-}
-
-// token68 passes over a credential in the one-word form that some schemes use
-// instead of parameters ("Negotiate YII…=").
-func (p *challengeParser) token68() bool {
-	j := p.i
-	for j < len(p.s) && (isTokenChar(p.s[j]) || p.s[j] == '/') {
-		j++
-	}
-	word := j > p.i
-	for j < len(p.s) && p.s[j] == '=' {
-		j++
-	}
-	k := j
-	for k < len(p.s) && (p.s[k] == ' ' || p.s[k] == '\t') {
-		k++
-	}
-	// A word followed by "=value" is a parameter.
-	if word && (k >= len(p.s) || p.s[k] == ',') {
-		p.i = k
-		return true
-	}
-	return false
-}
-
-// quoted reads a quoted-string; an unterminated one is dropped with the rest.
-func (p *challengeParser) quoted() (string, bool) {
-	var b strings.Builder
-	for p.i++; p.i < len(p.s); p.i++ {
-		switch c := p.s[p.i]; c {
-		case '\\':
-			p.i++
-			if p.i < len(p.s) {
-				b.WriteByte(p.s[p.i])
-			}
-		case '"':
-			p.i++
-			return b.String(), true
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return "", false
-}
-
-func (p *challengeParser) token() string {
-	from := p.i
-	for p.i < len(p.s) && isTokenChar(p.s[p.i]) {
-		p.i++
-	}
-	return p.s[from:p.i]
-}
-
-func (p *challengeParser) skip(chars string) {
-	for p.i < len(p.s) && strings.IndexByte(chars, p.s[p.i]) >= 0 {
-		p.i++
-	}
-}
-
-// isTokenChar reports the characters of a token (RFC 9110 section 5.6.2).
-func isTokenChar(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }

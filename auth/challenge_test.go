@@ -11,6 +11,10 @@ import (
 
 // The grammar is that of RFC 9110 section 11.6.1 with the parameters of RFC
 // 6750 section 3 and RFC 9728 section 5.1, and what servers make of it.
+//
+//compat:reading `WWW-Authenticate` with single quotation marks, spaces around =, several schemes
+//compat:default read
+//compat:attack TestParseChallengesBounds
 func TestParseChallenges(t *testing.T) {
 	params := func(kv ...string) map[string]string {
 		m := make(map[string]string)
@@ -109,6 +113,9 @@ func TestParseChallengesBounds(t *testing.T) {
 	}
 }
 
+//compat:asking a 403 that names scopes without `error` (the official Go SDK)
+//compat:default a step-up
+//compat:attack transport.TestResourceThatAlwaysWantsOtherScopes
 func TestResponseChallenge(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -118,12 +125,14 @@ func TestResponseChallenge(t *testing.T) {
 		want   auth.Challenge // but for Params
 	}{
 		{"200 with a challenge", 200, []string{`Bearer error="invalid_token"`}, false, auth.Challenge{}},
-		{"400", 400, []string{`Bearer error="invalid_request"`}, false, auth.Challenge{}},
+		{"400", 400, []string{`Bearer error="invalid_request"`}, false, auth.Challenge{Status: 400, Scheme: "Bearer", Error: "invalid_request"}},
+		{"400 about the token", 400, []string{`Bearer error="invalid_token"`}, true, auth.Challenge{Status: 400, Scheme: "Bearer", Error: "invalid_token"}},
 		{"401 without header", 401, nil, true, auth.Challenge{Status: 401}},
 		{"401 of another scheme", 401, []string{`Basic realm="x", scope="a"`}, true, auth.Challenge{Status: 401}},
 		{"401", 401, []string{`bearer error="invalid_token"`}, true, auth.Challenge{Status: 401, Scheme: "bearer", Error: "invalid_token"}},
 		{"403 without header", 403, nil, false, auth.Challenge{Status: 403}},
-		{"403 of another kind", 403, []string{`Bearer error="invalid_token"`}, false, auth.Challenge{Status: 403, Scheme: "Bearer", Error: "invalid_token"}},
+		{"403 of another kind", 403, []string{`Bearer error="access_denied"`}, false, auth.Challenge{Status: 403, Scheme: "Bearer", Error: "access_denied"}},
+		{"403 about the token", 403, []string{`Bearer error="invalid_token"`}, true, auth.Challenge{Status: 403, Scheme: "Bearer", Error: "invalid_token"}},
 		{"403 insufficient_scope of another scheme", 403, []string{`Basic error="insufficient_scope"`}, false, auth.Challenge{Status: 403}},
 		{"403 insufficient_scope", 403, []string{`DPoP error="insufficient_scope", scope="a"`}, true,
 			auth.Challenge{Status: 403, Scheme: "DPoP", Error: "insufficient_scope", Scopes: []string{"a"}}},

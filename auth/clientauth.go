@@ -10,23 +10,30 @@ import (
 )
 
 // ClientAuth is how a client proves itself at a token endpoint (RFC 6749
-// section 2.3). auth/clientauth has the implementations.
+// section 2.3). auth/clientauth has the implementations. One with a method
+// Advice() string says what to set differently when a server refuses it; it is
+// part of the error's text.
 type ClientAuth interface {
 	// Method is the registered name, such as "client_secret_basic" (RFC 7591
 	// section 2, token_endpoint_auth_method).
 	Method() string
 
 	// Authenticate adds the client's credentials to r. It is called for every
-	// request, also for each retry, so that what must be fresh is.
+	// request, also for each retry, so that what must be fresh is. ctx has the values
+	// of the call that needs a token, as that of [Grant] has.
 	Authenticate(ctx context.Context, r *ClientAuthRequest) error
 }
 
-// ClientAuthRequest is a request about to be sent to an authorization server.
+// ClientAuthRequest is a request about to be sent to an authorization server. It
+// redacts itself, as [Token] does.
 type ClientAuthRequest struct {
 	ClientID, ClientSecret string
 	// Issuer is the authorization server's identifier; Endpoint the URL that
 	// the request goes to.
 	Issuer, Endpoint string
+	// Subject is whom the request is for: [Config.Subject], or that of a [Pool]'s
+	// source. It is not for servers.
+	Subject string
 	// Header and Form are the request's; Authenticate changes them.
 	Header http.Header
 	Form   url.Values

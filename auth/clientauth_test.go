@@ -177,11 +177,11 @@ func (p *proving) Authenticate(_ context.Context, r *auth.ClientAuthRequest) err
 	p.seen = append(p.seen, seen)
 	r.Header.Set("X-Proof", "fresh")
 	r.Form.Set("client_id", r.ClientID)
-	r.Form.Set("client_assertion", "a")
+	r.Form.Set("own_proof", "a")
 	return p.err
 }
 
-// A client authentication of one's own is asked for every request, each retry
+// A client authentication of the program is asked for every request, each retry
 // too, and sees everything it has to bind a proof to.
 func TestOwnClientAuth(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -199,12 +199,12 @@ func TestOwnClientAuth(t *testing.T) {
 		}
 		for _, r := range p.seen {
 			if r.ClientID != clientID || r.Issuer != k.srv.Issuer || r.Endpoint != k.srv.Endpoint(authtest.TokenEndpoint) ||
-				r.Form.Get("refresh_token") != tok.RefreshToken || r.Form.Has("client_assertion") {
+				r.Form.Get("refresh_token") != tok.RefreshToken || r.Form.Has("own_proof") {
 				t.Errorf("asked with %+v", r)
 			}
 		}
 		for _, r := range k.srv.TokenRequests() {
-			if r.Header.Get("X-Proof") != "fresh" || r.Form.Get("client_assertion") != "a" {
+			if r.Header.Get("X-Proof") != "fresh" || r.Form.Get("own_proof") != "a" {
 				t.Errorf("sent without the proof: %v", r.Form)
 			}
 		}

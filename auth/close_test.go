@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,7 +70,7 @@ func TestAfterClose(t *testing.T) {
 }
 
 // The answer of a refresh under way may be the only copy of a rotated refresh
-// token: Close waits for it, and it is stored (design invariant 2).
+// token: Close waits for it, and it is stored [invariant 2].
 func TestCloseDuringARefresh(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -96,20 +97,21 @@ func TestCloseDuringARefresh(t *testing.T) {
 	})
 }
 
-// Close does not wait for ever.
+// Close does not wait forever.
 func TestCloseDuringARefreshThatHangs(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		hang func(k *kit, s *auth.MemoryStore)
+		took time.Duration
 	}{
 		{"token endpoint", func(k *kit, _ *auth.MemoryStore) {
 			k.srv.InjectAlways(authtest.TokenEndpoint, authtest.Delay(time.Hour))
-		}},
+		}, time.Minute},
 		{"lock held by another process", func(k *kit, s *auth.MemoryStore) {
 			if _, err := s.Lock(k.t.Context(), k.storeKey()); err != nil {
 				k.t.Fatal(err)
 			}
-		}},
+		}, 0}, // nothing was sent
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -124,8 +126,8 @@ func TestCloseDuringARefreshThatHangs(t *testing.T) {
 					failed <- err
 				}()
 				synctest.Wait()
-				if took := closing(t, m); took != 5*time.Second {
-					t.Errorf("Close took %v, want 5 s of grace", took)
+				if took := closing(t, m); took != tc.took {
+					t.Errorf("Close took %v, want %v", took, tc.took)
 				}
 				if err := <-failed; !errors.Is(err, auth.ErrClosed) {
 					t.Errorf("Refresh: %v, want ErrClosed", err)
@@ -295,4 +297,52 @@ func TestConcurrentCloses(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A load and a refresh that both hang share one grace, and the answer has its own
+// time.
+func TestCloseWaitsOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		cfg, s := k.onDemand(), new(slowLater)
+		cfg.Store, cfg.AnswerTimeout = s, 11*time.Second
+		m, _ := k.started(cfg)
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.Delay(time.Hour))
+		failed := make(chan error, 1)
+		go func() {
+			_, err := m.Refresh(t.Context())
+			failed <- err
+		}()
+		time.Sleep(5 * time.Second)
+		s.slow.Store(true)
+		mustToken(t, m)                                           // looks into the store, for a moment
+		if took := closing(t, m); took != 5750*time.Millisecond { // 11 s after the request
+			t.Errorf("Close took %v, want what is left of the answer's time", took)
+		}
+		if err := <-failed; !errors.Is(err, auth.ErrClosed) {
+			t.Errorf("Refresh: %v, want ErrClosed", err)
+		}
+		if n := s.hung.Load(); n != 1 {
+			t.Errorf("%d loads hung, want 1", n)
+		}
+	})
+}
+
+// slowLater is a store whose Load does not return, once it is slow.
+type slowLater struct {
+	auth.MemoryStore
+	slow atomic.Bool
+	hung atomic.Int32
+}
+
+// Watch is not that of an [auth.Watcher].
+func (s *slowLater) Watch() {}
+
+func (s *slowLater) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
+	if s.slow.Load() {
+		s.hung.Add(1)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.MemoryStore.Load(ctx, key)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // invalid_grant removes the refresh token that was sent, unless the store
-// holds another by now (design invariant 6).
+// holds another by now [invariant 6].
 func TestLoserOfARaceKeepsTheWinnersToken(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -75,14 +75,11 @@ func TestLoserGoesOnWithTheWinnersRefreshToken(t *testing.T) {
 		})}
 		loser, old := k.started(cfg)
 		expire(old)
-		_, err := loser.Token(t.Context())
-		te := asError[*auth.TokenError](t, err)
-		if k.stored(shared).Token.RefreshToken != winners.RefreshToken || te.NextAttempt.IsZero() {
-			t.Fatalf("stored %v, error %v", k.stored(shared), err)
-		}
-		time.Sleep(time.Until(te.NextAttempt))
 		if status := k.call(mustToken(t, loser)); status != http.StatusOK {
 			t.Errorf("the MCP server answered %d", status)
+		}
+		if k.stored(shared).Token.RefreshToken == old.RefreshToken {
+			t.Errorf("stored %v", k.stored(shared))
 		}
 		if reqs := k.srv.TokenRequests(); len(reqs) != 2 || reqs[1].Form.Get("refresh_token") != winners.RefreshToken {
 			t.Errorf("%d requests, want the winner's refresh token in the second", len(reqs))
@@ -96,7 +93,7 @@ type unlocked struct{ auth.Store }
 func (unlocked) Lock(context.Context, auth.Key) (func(), error) { return func() {}, nil }
 
 // What is not stored yet is not lost to somebody who found the old refresh
-// token in the store, was refused and dropped it there (design invariant 6).
+// token in the store, was refused and dropped it there [invariant 6].
 func TestUnsavedTokenSurvivesALoser(t *testing.T) {
 	for _, next := range []string{"the save comes next", "a refresh comes next"} {
 		t.Run(next, func(t *testing.T) {

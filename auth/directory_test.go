@@ -19,8 +19,11 @@ func (k *kit) gateway(cfg auth.Config) (*auth.Pool, func(user string) (*auth.Tok
 	p := k.pool(auth.PoolConfig{Config: always(cfg), Idle: 24 * time.Hour})
 	return p, func(user string) (*auth.Token, error) {
 		src := p.Source(user, k.res.URL)
-		tok, _ := src.Token(k.t.Context())
-		return src.Resolve(k.t.Context(), tok, k.unauthorized())
+		tok, err := src.Token(k.t.Context())
+		if err != nil {
+			return k.send(src, nil)
+		}
+		return k.replace(src, tok)
 	}
 }
 
@@ -121,26 +124,26 @@ func TestOldListDoesNotCondemnANewToken(t *testing.T) {
 		issuers = []string{k.srv.Issuer}
 		next := authtest.NewServerConfig(t, authtest.Config{Peer: k.srv})
 		cfg := k.discovered()
-		cfg.Store, cfg.NoIdleRefresh = new(auth.MemoryStore), true
+		cfg.Store, cfg.NoIdleRefresh = struct{ auth.Store }{new(auth.MemoryStore)}, true // without hints
 		here, there := k.manager(cfg), k.manager(cfg)
 		old, err := here.Authorize(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
-		if _, err := here.Resolve(t.Context(), old, k.unauthorized()); err != nil { // looks at the list
+		if _, err := k.replace(here, old); err != nil { // looks at the list
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
 		issuers = []string{next.Issuer}
-		if _, err := there.Resolve(t.Context(), mustToken(t, there), k.unauthorized()); err != nil {
+		if _, err := k.replace(there, mustToken(t, there)); err != nil {
 			t.Fatal(err)
 		}
 		adopted, err := here.Refresh(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := here.Resolve(t.Context(), adopted, k.unauthorized()); err != nil {
+		if _, err := k.replace(here, adopted); err != nil {
 			t.Fatal(err)
 		}
 		if c := next.Counts(); c.Refreshes != 1 || c.Authorize != 1 {
@@ -149,7 +152,7 @@ func TestOldListDoesNotCondemnANewToken(t *testing.T) {
 	})
 }
 
-// What is known of the resource is looked up anew after a minute, what is known
+// What is known of the resource is looked up again after a minute, what is known
 // of its server after an hour or when an endpoint has moved. Old endpoints are
 // better than none.
 func TestMetadataLastForAWhile(t *testing.T) {

@@ -196,7 +196,7 @@ func TestMetadataIsDistrusted(t *testing.T) {
 		fault  authtest.Fault
 		reason error
 	}{
-		{name: "issuer with a slash more", doc: func(d map[string]any) { d["issuer"] = d["issuer"].(string) + "/" }, reason: discovery.ErrIssuerMismatch},
+		{name: "issuer with a path", doc: func(d map[string]any) { d["issuer"] = d["issuer"].(string) + "/x" }, reason: discovery.ErrIssuerMismatch},
 		{name: "issuer in capitals", doc: func(d map[string]any) { d["issuer"] = strings.ToUpper(d["issuer"].(string)) }, reason: discovery.ErrIssuerMismatch},
 		{name: "no issuer", doc: func(d map[string]any) { delete(d, "issuer") }, reason: discovery.ErrMalformed},
 		{name: "unencrypted token endpoint", doc: func(d map[string]any) { d["token_endpoint"] = "http://as.example.com/token" }, reason: discovery.ErrInsecureURL},
@@ -229,14 +229,42 @@ func TestMetadataIsDistrusted(t *testing.T) {
 	}
 }
 
-// A token endpoint that redirects would make net/http repeat the body, with
-// its secrets, to wherever it points.
+// An issuer that is listed with a slash that its document does not have is the
+// same one (Google), by the document's spelling, for the login, for a refresh
+// and after a restart.
+func TestListedIssuerHasASlash(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		issuer := ""
+		k := newKit(t, authtest.Config{}, authtest.Protection{Metadata: func(d map[string]any) { d["authorization_servers"] = []string{issuer + "/"} }})
+		issuer = k.srv.Issuer
+		cfg := k.discovered()
+		cfg.Store = new(auth.MemoryStore)
+		m := k.manager(cfg)
+		if tok, err := m.Authorize(t.Context()); err != nil || k.call(tok) != 200 || m.Info().Issuer != issuer {
+			t.Fatalf("%v, issuer %s", err, m.Info().Issuer)
+		}
+		if _, err := m.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute) // a young token would be sent again first
+		again := k.manager(cfg)
+		if _, err := again.Resolve(t.Context(), mustToken(t, again), k.unauthorized()); err != nil {
+			t.Fatal(err)
+		}
+		if c := k.srv.Counts(); c.Register != 1 || c.Authorize != 1 || c.Refreshes != 2 {
+			t.Errorf("%+v, want one login and two refreshes", c)
+		}
+	})
+}
+
+// A token endpoint that redirects to another origin would make net/http repeat
+// the body, with its secrets, there.
 func TestTokenEndpointDoesNotRedirect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
 		thief := authtest.NewServerConfig(t, authtest.Config{Peer: k.srv})
 		m, _ := k.started(k.config())
-		for _, to := range []string{thief.Endpoint(authtest.TokenEndpoint), k.srv.URL + "/other"} {
+		for _, to := range []string{thief.Endpoint(authtest.TokenEndpoint), thief.URL + "/other"} {
 			k.srv.Inject(authtest.TokenEndpoint, authtest.Redirect(to))
 			_, err := m.Refresh(t.Context())
 			if te := asError[*auth.TokenError](t, err); te.StatusCode != 307 || te.Retryable() {
@@ -275,7 +303,9 @@ func TestDiscoveryIsTraced(t *testing.T) {
 		cfg := k.discovered()
 		cfg.Tracer = s
 		m := k.manager(cfg)
-		k.srv.Inject(authtest.ResourceMetadataEndpoint, authtest.Status(500))
+		for range 2 { // at the path and at the root
+			k.srv.Inject(authtest.ResourceMetadataEndpoint, authtest.Status(500))
+		}
 		if _, err := m.Resolve(t.Context(), nil, k.unauthorized()); err != nil {
 			t.Fatal(err)
 		}
@@ -285,8 +315,8 @@ func TestDiscoveryIsTraced(t *testing.T) {
 	})
 }
 
-// With an issuer alone the rest is discovered, and the resource's metadata are
-// not asked for.
+// With an issuer alone the rest is discovered. The resource's metadata are asked for
+// its scopes only.
 func TestConfiguredIssuer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{IssuerPath: "/tenant1"}, authtest.Protection{})
@@ -297,13 +327,13 @@ func TestConfiguredIssuer(t *testing.T) {
 			t.Fatalf("Authorize = %v, %v", tok, err)
 		}
 		c := k.srv.Counts()
-		if c.ResourceMetadata != 0 || c.Metadata != 1 || c.Register != 1 {
+		if c.ResourceMetadata != 1 || c.Metadata != 1 || c.Register != 1 {
 			t.Errorf("%+v", c)
 		}
-		if _, err := m.Resolve(t.Context(), mustToken(t, m), k.unauthorized()); err != nil {
+		if _, err := k.replace(m, mustToken(t, m)); err != nil {
 			t.Errorf("Resolve: %v", err)
 		}
-		if c := k.srv.Counts(); c.ResourceMetadata != 0 || c.Refreshes != 1 {
+		if c := k.srv.Counts(); c.ResourceMetadata != 1 || c.Refreshes != 1 {
 			t.Errorf("%+v", c)
 		}
 	})

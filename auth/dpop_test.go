@@ -139,7 +139,7 @@ func TestDPoP(t *testing.T) {
 	}
 }
 
-// A code that was refused for want of a nonce is not spent: the same request
+// A code that was refused because a nonce is missing is not spent: the same request
 // goes again, once (RFC 9449 section 8).
 func TestDPoPNonceRepeatsTheRequest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -210,11 +210,11 @@ func TestDPoPEndlessNonces(t *testing.T) {
 		if te := asError[*auth.TokenError](t, err); te.Code != "use_dpop_nonce" || !te.Retryable() {
 			t.Errorf("error %v (retryable: %v), want use_dpop_nonce, retryable", te, te.Retryable())
 		}
-		if n := len(k.gate.At(k.gate.TokenEndpoint)); n > 50 || time.Since(began) > auth.DefaultRefreshTimeout {
+		if n := len(k.gate.At(k.gate.TokenEndpoint)); n > 50 || time.Since(began) > refreshTimeout {
 			t.Errorf("%d requests in %v", n, time.Since(began))
 		}
 		k.gate.Set(func(g *dpoptest.Gate) { g.AtToken.Never = false })
-		time.Sleep(auth.MaxRetryAfter)
+		time.Sleep(maxRetryAfter)
 		k.wantAccepted(k.refresh(m))
 		if n := k.srv.Counts().Authorize; n != 1 {
 			t.Errorf("%d logins, want 1", n)
@@ -263,7 +263,7 @@ func TestDPoPSurvivesRestart(t *testing.T) {
 	})
 }
 
-// A stored token whose key cannot be had is not used, and stays stored for a
+// A stored token whose key cannot be loaded is not used, and stays stored for a
 // manager that has it.
 func TestDPoPTokenWithoutItsKey(t *testing.T) {
 	for name, keys := range map[string]auth.ProofKeys{
@@ -302,16 +302,18 @@ func (g slowLogin) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, er
 	return tok, err
 }
 
-// Two processes log in at once, each with a key of its own. Whichever token is
+// Two processes log in at once, each with a key of its own, since their store has
+// no lock that lasts as long as a login. Whichever token is
 // stored last is stored with its own key, and so is the one that each hands out.
 func TestDPoPKeyBelongsToToken(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newDPoPKit(t, authtest.Protection{})
-		managers := make([]*auth.Manager, 2)
-		for i := range managers {
+		var managers []*auth.Manager
+		for i := range 2 {
 			cfg := k.cfg
 			cfg.Grant = slowLogin{k.login(), time.Duration(i+1) * time.Minute}
-			managers[i] = k.manager(cfg)
+			cfg.Store = shortLocks{k.cfg.Store}
+			managers = append(managers, k.manager(cfg))
 		}
 		together(len(managers), func(i int) { k.wantAccepted(k.authorize(managers[i])) })
 		if n := k.srv.Counts().Authorize; n != 2 {
@@ -344,7 +346,7 @@ func TestDPoPNoncesAreKeptApart(t *testing.T) {
 	}
 }
 
-// Many requests at once that are refused for want of the same nonce are all
+// Many requests at once that are refused because the same nonce is missing are all
 // worth sending again.
 func TestObserveNonce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -422,8 +424,8 @@ func (b badKeys) Load([]byte) (auth.ProofKey, error)                { return b, 
 func (b badKeys) Marshal() ([]byte, error)                          { return []byte("key"), b.marshalErr }
 func (b badKeys) Proof(context.Context, auth.Proof) (string, error) { return "", b.proofErr }
 
-// Keys that fail are a mistake in the configuration; nothing is sent, and
-// nothing of their errors is told.
+// Keys that fail are a mistake in the configuration: nothing is sent, and the
+// error says what they said.
 func TestDPoPKeysFail(t *testing.T) {
 	planted := errors.New("planted")
 	for name, keys := range map[string]badKeys{
@@ -435,7 +437,7 @@ func TestDPoPKeysFail(t *testing.T) {
 				k.cfg.DPoP = keys
 				_, err := k.manager(k.cfg).Authorize(t.Context())
 				e := asError[*auth.TokenError](t, err)
-				if strings.Contains(e.Error(), "planted") || e.Retryable() {
+				if !strings.Contains(e.Error(), "planted") || e.Retryable() {
 					t.Errorf("error %v (retryable: %v)", e, e.Retryable())
 				}
 				if n := k.srv.Counts().Token; n != 0 {

@@ -1,9 +1,6 @@
 package auth
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 // EventType says what happened to the token.
 type EventType string
@@ -15,10 +12,13 @@ const (
 	EventReauthorizationRequired EventType = "reauthorization_required" // only a new authorization helps
 	EventSaveFailed              EventType = "save_failed"              // the token is in use but not stored; saving is retried
 	EventSaved                   EventType = "saved"                    // the token that could not be stored now is
-	EventForgotten               EventType = "forgotten"                // Revoke: there is no token any more
+	EventForgotten               EventType = "forgotten"                // Revoke: there is no longer a token
+	EventLoginElsewhere          EventType = "login_elsewhere"          // another process asks the user to log in; this one waits for it
+	EventLoginFailed             EventType = "login_failed"             // FinishLogin: the answer led to no token; Err says why
+	EventLoginLimit              EventType = "login_limit"              // no more logins by themselves for a while; Err says until when
 )
 
-// Event is told to subscribers. It holds no secret: call [Manager.Token] for
+// Event is what subscribers of a [Manager] or a [Pool] get. It holds no secret: call [Manager.Token] for
 // the token itself.
 type Event struct {
 	Type   EventType
@@ -26,68 +26,10 @@ type Event struct {
 	Expiry time.Time
 	Scopes []string
 	Err    error
-}
-
-// eventBuffer is how many events wait for a slow subscriber before the oldest
-// is dropped in favour of the newest.
-const eventBuffer = 16
-
-// hub hands events to subscribers. Its lock is held for channel operations
-// that cannot block.
-type hub struct {
-	mu     sync.Mutex
-	subs   map[chan Event]struct{}
-	closed bool
-}
-
-func (h *hub) subscribe() (<-chan Event, func()) {
-	ch := make(chan Event, eventBuffer)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		close(ch)
-		return ch, func() {}
-	}
-	if h.subs == nil {
-		h.subs = make(map[chan Event]struct{})
-	}
-	h.subs[ch] = struct{}{}
-	return ch, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if _, ok := h.subs[ch]; ok {
-			delete(h.subs, ch)
-			close(ch)
-		}
-	}
-}
-
-// publish never waits: a subscriber whose buffer is full loses its oldest
-// event.
-func (h *hub) publish(e Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for ch := range h.subs {
-		for sent := false; !sent; {
-			select {
-			case ch <- e:
-				sent = true
-			default:
-				select {
-				case <-ch:
-				default:
-				}
-			}
-		}
-	}
-}
-
-func (h *hub) close() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.closed = true
-	for ch := range h.subs {
-		close(ch)
-	}
-	h.subs = nil
+	// Resource is the MCP server's URL, Issuer the authorization server, if it is
+	// known.
+	Resource, Issuer string
+	// Subject is what [PoolConfig].EventSubject returned; empty without it. Lines of
+	// the log have the same, as "subject".
+	Subject string
 }

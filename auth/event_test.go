@@ -13,48 +13,55 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 )
 
-// refreshEnds is a tracer that keeps what it is told.
+// refreshEnds is a tracer that keeps what it hears.
 type refreshEnds struct {
 	mu       sync.Mutex
-	starts   []auth.RefreshStart
-	ends     []auth.RefreshEnd
+	starts   []authtrace.RefreshStart
+	ends     []authtrace.RefreshEnd
 	attempts []attempt
 }
 
 // attempt is one of the refresh whose index in ends it will have.
 type attempt struct {
-	auth.Attempt
+	authtrace.Attempt
 	end int
 }
 
-func (r *refreshEnds) TraceRefreshStart(ctx, _ context.Context, d auth.RefreshStart) context.Context {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.starts = append(r.starts, d)
+func (r *refreshEnds) Start(ctx, _ context.Context, s authtrace.Start) context.Context {
+	if s, ok := s.(authtrace.RefreshStart); ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.starts = append(r.starts, s)
+	}
 	return ctx
 }
 
-func (r *refreshEnds) TraceRefreshEnd(_ context.Context, d auth.RefreshEnd) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ends = append(r.ends, d)
+func (r *refreshEnds) End(_ context.Context, e authtrace.End) {
+	if e, ok := e.(authtrace.RefreshEnd); ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.ends = append(r.ends, e)
+	}
 }
 
-func (r *refreshEnds) TraceAttempt(_ context.Context, d auth.Attempt) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.attempts = append(r.attempts, attempt{d, len(r.ends)})
+func (r *refreshEnds) Point(_ context.Context, p authtrace.Point) {
+	if p, ok := p.(authtrace.Attempt); ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.attempts = append(r.attempts, attempt{p, len(r.ends)})
+	}
 }
 
-func (r *refreshEnds) all() []auth.RefreshEnd {
+func (r *refreshEnds) all() []authtrace.RefreshEnd {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.ends)
 }
 
-func (r *refreshEnds) begun() []auth.RefreshStart {
+func (r *refreshEnds) begun() []authtrace.RefreshStart {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.starts)
@@ -204,7 +211,7 @@ func TestEventsHoldNoSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.srv.RevokeAll()
-		_, _ = m.Refresh(t.Context()) // fails; what the subscriber is told is the point
+		_, _ = m.Refresh(t.Context()) // fails; what the subscriber hears is the point
 		for _, e := range drained(events) {
 			printed := fmt.Sprintf("%v %+v %#v", e, e, e)
 			for _, secret := range []string{tok.AccessToken, tok.RefreshToken, fresh.AccessToken, fresh.RefreshToken} {

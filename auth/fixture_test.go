@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
@@ -20,6 +21,12 @@ import (
 const (
 	clientID = "test-client"
 	callback = "http://127.0.0.1:33418/callback"
+)
+
+// What Config.RefreshTimeout and TokenError.RetryAfter promise.
+const (
+	refreshTimeout = 30 * time.Second
+	maxRetryAfter  = 5 * time.Minute
 )
 
 // mcpServer answers every request that the protection let pass.
@@ -143,6 +150,47 @@ func (k *kit) present(tok *auth.Token) (int, error) {
 	return resp.StatusCode, resp.Body.Close()
 }
 
+// insist does what a transport does whose request with tok was refused with c:
+// it sends the request again with what Resolve returns, until the server takes
+// it, and says so. takes is what the server does.
+func (k *kit) insist(src auth.Source, tok *auth.Token, c auth.Challenge, takes func(*auth.Token) bool) (*auth.Token, error) {
+	for range 8 {
+		next, err := src.Resolve(k.t.Context(), tok, c)
+		if err != nil {
+			return nil, err
+		}
+		if takes(next) {
+			if a, ok := src.(auth.Accepter); ok {
+				a.Accepted(next)
+			}
+			return next, nil
+		}
+		tok = next
+	}
+	return nil, errors.New("the server takes no token")
+}
+
+// send is a request to the MCP server that begins with tok (nil: without a
+// token). It returns the token that was accepted.
+func (k *kit) send(src auth.Source, tok *auth.Token) (*auth.Token, error) {
+	takes := func(t *auth.Token) bool {
+		status, err := k.present(t)
+		return err == nil && status == http.StatusOK
+	}
+	if tok != nil && takes(tok) {
+		if a, ok := src.(auth.Accepter); ok {
+			a.Accepted(tok)
+		}
+		return tok, nil
+	}
+	return k.insist(src, tok, k.unauthorized(), takes)
+}
+
+// replace is a request to a server that takes any token but tok.
+func (k *kit) replace(src auth.Source, tok *auth.Token) (*auth.Token, error) {
+	return k.insist(src, tok, k.unauthorized(), func(t *auth.Token) bool { return t.AccessToken != tok.AccessToken })
+}
+
 // refreshes is how many refresh requests arrived.
 func (k *kit) refreshes() int { return k.srv.Counts().Refreshes }
 
@@ -235,6 +283,9 @@ func (s *store) fail(load, save, lock error) {
 	defer s.mu.Unlock()
 	s.loadErr, s.saveErr, s.lockErr = load, save, lock
 }
+
+// Watch is not that of an [auth.Watcher]: this store gives no hints.
+func (s *store) Watch() {}
 
 // saves returns how often Save was called, and the newest record given to it.
 func (s *store) saves() (int, *auth.Record) {

@@ -2,16 +2,23 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"time"
 
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/discovery"
+	"github.com/mcptokens/mcptokens/auth/internal/wire"
 	"github.com/mcptokens/mcptokens/auth/registration"
 	"github.com/mcptokens/mcptokens/internal/errtext"
+	"github.com/mcptokens/mcptokens/internal/httpx"
+	"github.com/mcptokens/mcptokens/internal/shown"
 )
 
 // Flow is one use of a [Grant]: what it has to ask for and where, and the
@@ -19,49 +26,77 @@ import (
 type Flow struct {
 	// Server is the authorization server, its metadata validated.
 	Server *Server
-	// Resource is the resource indicator to send (RFC 8707).
+	// Resource is the resource indicator to send (RFC 8707); empty: none.
 	Resource string
+	// Requests is what the program adds to requests: [Config.Requests]. Exchange
+	// adds its Token by itself.
+	Requests Requests
 	// Scopes to ask for; empty: none, the server decides.
 	Scopes []string
+	// MCPServer is the URL of the MCP server, as the program has it.
+	MCPServer string
+	// Subject is whom the token is for: [Config.Subject], or that of a [Pool]'s
+	// source. It is not for servers.
+	Subject string
 
-	m      *Manager
-	rec    *Record
-	client *Client
-	single bool // the caller retries
+	use *use
 }
 
 // Format makes every fmt verb print the flow without secrets.
-func (f Flow) Format(s fmt.State, _ rune) {
-	redact(s, "auth.Flow{"+f.Server.Issuer+" for "+f.Resource+"}")
+func (f Flow) Format(s fmt.State, _ rune) { redact(s, f.redacted()) }
+
+// LogValue implements [slog.LogValuer] without secrets.
+func (f Flow) LogValue() slog.Value { return slog.StringValue(f.redacted()) }
+
+// MarshalJSON encodes what Format prints.
+func (f Flow) MarshalJSON() ([]byte, error) { return json.Marshal(f.redacted()) }
+
+func (f Flow) redacted() string {
+	issuer := ""
+	if f.Server != nil {
+		issuer = shown.Text(f.Server.Issuer)
+	}
+	return "auth.Flow{" + issuer + " for " + shownURL(f.Resource) + "}"
 }
 
 // Client returns the client to use: the pre-registered one, or one registered
-// now with the redirect URIs, grant types and response types of want. Errors:
+// now with the redirect URIs, grant types and response types of want, for the
+// scopes that are asked for and those that the resource lists. Where a registration
+// says that its client may not ask for all of them, there is another one. Where the server
+// registers clients without offline_access, it is taken out of Scopes. Errors:
 // *[ConfigError], *[IssuerError], *[registration.Error], *[StoreError].
 func (f *Flow) Client(ctx context.Context, want registration.Metadata) (*Client, error) {
-	c, err := f.m.clientFor(ctx, f.Server, f.rec, want)
-	if err == nil {
-		f.client = c
+	if f.use.resumed {
+		return f.use.client, nil // the one that the login was begun with
 	}
-	return c, err
+	want.Scope = joinScopes(unionScopes(splitScopes(want.Scope), f.Scopes, f.use.registers))
+	c, unsaved, err := f.use.clients.get(ctx, f.use.resource.url, f.Server, f.use.rec, want, f.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	f.use.client, f.use.unsaved = c, unsaved
+	if reg := c.registration; reg != nil && slices.Contains(reg.DeclinedScopes, offlineAccess) {
+		f.Scopes = slices.DeleteFunc(slices.Clone(f.Scopes), func(s string) bool { return s == offlineAccess })
+	}
+	return c, nil
 }
 
-// registered is the registration of the client that the grant used, if it was
-// made on demand.
-func (f *Flow) registered() *registration.Client {
-	if f.client == nil {
-		return nil
-	}
-	return f.client.registration
+// Suspect reports whether the server may refuse the client c, which [Flow.Client]
+// returned: it was registered on demand some time ago, and nothing has shown since that
+// the server knows it. A grant that opens a window finds out first. If the server
+// refuses, Authorize returns an *[AuthorizationError] with the code "invalid_client":
+// the manager drops the registration and calls Authorize once more.
+func (f *Flow) Suspect(c *Client) bool {
+	return f.use.suspect(f.Server, c)
 }
 
 // RegisteredRedirectURIs are the redirect URIs that this client is registered
 // with already; using one of them saves a registration.
 func (f *Flow) RegisteredRedirectURIs(ctx context.Context) []string {
-	if f.m.cfg.Client.ID != "" {
+	if f.use.clients.configured.ID != "" {
 		return nil
 	}
-	reg, _, err := f.m.storedRegistration(ctx, f.Server, f.rec)
+	reg, _, err := f.use.clients.stored(ctx, f.Server, f.use.rec)
 	if err != nil || reg == nil {
 		return nil
 	}
@@ -72,24 +107,25 @@ func (f *Flow) RegisteredRedirectURIs(ctx context.Context) []string {
 // needs, such as an enterprise's identity provider, and retries what can be
 // retried. Errors: *[discovery.Error].
 func (f *Flow) Discover(ctx context.Context, issuer string) (srv *Server, err error) {
-	ctx = f.m.cfg.trace.discovery.TraceDiscoveryStart(ctx, DiscoveryStart{Resource: f.m.canonical, Issuer: issuer})
+	ctx = f.use.trace.Start(ctx, authtrace.DiscoveryStart{Resource: f.use.resource.canonical, Issuer: issuer})
 	err = f.try(ctx, func(ctx context.Context) (err error) {
-		found := discovery.Client{HTTPClient: f.m.cfg.HTTPClient} // the user named the issuer
+		found := discovery.Client{HTTPClient: f.use.endpoint.open, Network: f.use.finder.Network()} // the user named the issuer
 		srv, err = found.AuthorizationServer(ctx, issuer)
 		return err
 	})
-	f.m.cfg.trace.discovery.TraceDiscoveryEnd(ctx, DiscoveryEnd{Issuer: issuer, Err: err})
+	f.use.trace.End(ctx, authtrace.DiscoveryEnd{Issuer: issuer, Err: err})
 	return srv, err
 }
 
 // Exchange sends form to the server's token endpoint, authenticated as c, with
-// the resource indicator added, and retries what can be retried within
-// [Config.RefreshTimeout]. A response without scope granted what the form asks
-// for, or else the flow's Scopes. Errors: *[TokenError].
+// the resource indicator added unless form has one (no values: none is sent), and
+// the Requests.Token that it does not have, and retries what can be retried within [Config.RefreshTimeout]. A response
+// without scope granted what the form asks for, or else the flow's Scopes.
+// Errors: *[TokenError].
 func (f *Flow) Exchange(ctx context.Context, c *Client, form url.Values) (tok *Token, err error) {
-	trace := f.m.cfg.trace.exchange
-	ctx = trace.TraceExchangeStart(ctx, ExchangeStart{Issuer: f.Server.Issuer, Grant: form.Get("grant_type")})
-	defer func() { trace.TraceExchangeEnd(ctx, ExchangeEnd{Err: err}) }()
+	trace := f.use.trace
+	ctx = trace.Start(ctx, authtrace.ExchangeStart{Issuer: f.Server.Issuer, Grant: form.Get("grant_type")})
+	defer func() { trace.End(ctx, authtrace.ExchangeEnd{Err: err}) }()
 	err = f.try(ctx, func(ctx context.Context) (err error) {
 		tok, err = f.exchange(ctx, c, form)
 		return err
@@ -108,15 +144,17 @@ func (f *Flow) ExchangeOnce(ctx context.Context, c *Client, form url.Values) (to
 }
 
 func (f *Flow) exchange(ctx context.Context, c *Client, form url.Values) (*Token, error) {
-	if form.Get("resource") == "" {
-		form = cloneForm(form)
+	extra := cloneForm(form)
+	addTo(extra, f.Requests.Token)
+	maps.Copy(extra, form) // what the grant sets by itself is its business
+	if form = extra; f.Resource != "" && !form.Has("resource") {
 		form.Set("resource", f.Resource)
 	}
 	scopes := f.Scopes
 	if asked := form.Get("scope"); asked != "" {
 		scopes = splitScopes(asked)
 	}
-	return f.m.tokenEndpoint(ctx, f.Server, c, form, scopes)
+	return f.use.endpoint.token(ctx, f.use.resource.url, f.Server, c, form, scopes, f.use.vault)
 }
 
 // AwaitUser tells the tracer that the user is being asked, and by the function
@@ -124,45 +162,99 @@ func (f *Flow) exchange(ctx context.Context, c *Client, form url.Values) (*Token
 // server's. A grant of your own that asks a user calls both, around what waits,
 // under the context that it returns.
 func (f *Flow) AwaitUser(ctx context.Context) (_ context.Context, answered func(error)) {
-	trace, start := f.m.cfg.trace, time.Now()
-	ctx = trace.user.TraceUserStart(ctx, UserStart{Issuer: f.Server.Issuer, Grant: f.m.cfg.Grant.Type()})
-	return ctx, func(err error) {
-		err = f.safe(err)
-		trace.user.TraceUserEnd(ctx, UserEnd{Err: err})
-		trace.debug(ctx, "user asked", err, slog.Duration("duration", time.Since(start)))
+	trace, start := f.use.trace, time.Now()
+	ctx = trace.Start(ctx, authtrace.UserStart{Issuer: f.Server.Issuer, Grant: f.use.grant.Type()})
+	return httpx.WithGuard(ctx, f.use.guard(), f.use.finder.Network()), func(err error) {
+		f.use.silent = isTimeout(err)
+		err = f.explained(err)
+		trace.End(ctx, authtrace.UserEnd{Err: err})
+		trace.Debug(ctx, "user asked", err, slog.Duration("duration", time.Since(start)))
 	}
 }
 
-// safe makes an error of a grant's, which may quote anything, the cause of one
-// that quotes nothing.
-func (f *Flow) safe(err error) error {
-	if _, ours := err.(errtext.Safe); err == nil || ours {
+// errNotRegistered is why scopes are refused that the client was not registered
+// for.
+var errNotRegistered = errtext.New("not registered for these scopes")
+
+// explained returns an error of a grant that says which step failed as it is,
+// and any other as the cause of an *AuthorizationError.
+func (f *Flow) explained(err error) error {
+	var refused *AuthorizationError
+	if errors.As(err, &refused) && refused.Code == "invalid_scope" {
+		if reg := f.use.registered(); reg != nil && len(reg.DeclinedScopes) > 0 {
+			said := *refused
+			said.Err = errtext.Errorf(errNotRegistered, "the server registered the client without the scopes %q; leave them out of Config.Scopes, or configure a client that may ask for them", joinScopes(reg.DeclinedScopes))
+			return &said
+		}
+	}
+	if err == nil || isOurs(err) {
 		return err
 	}
 	return &AuthorizationError{Issuer: f.Server.Issuer, Err: err}
 }
 
+// refusal is what to tell other processes of err: that the person said no, or
+// nothing; nil for anything else.
+func (f *Flow) refusal(err error) *LoginRefusal {
+	var said *AuthorizationError
+	r := &LoginRefusal{At: wallNow(), Issuer: f.Server.Issuer, Scopes: f.Scopes}
+	switch {
+	case errors.As(err, &said) && said.Code == "access_denied":
+		r.Code = said.Code
+	case !f.use.silent:
+		return nil
+	}
+	return r
+}
+
+// Refused returns the error for an authorization response with an error (RFC 6749
+// section 4.1.2.1): its parameters error, error_description and error_uri, without
+// the secrets that the server was sent, of which secrets are the grant's own. Check
+// state and iss before you believe the response.
+func (f *Flow) Refused(answer url.Values, secrets ...string) *AuthorizationError {
+	secrets = append(secrets, f.use.vault.secrets()...)
+	if c := f.use.client; c != nil {
+		secrets = append(secrets, c.Secret)
+	}
+	return &AuthorizationError{
+		Issuer:      f.Server.Issuer,
+		Code:        orElse(httpx.ErrorCode(answer.Get("error")), "unknown_error"),
+		Description: wire.Shown(answer.Get("error_description"), secrets...),
+		URI:         wire.Shown(answer.Get("error_uri"), secrets...),
+	}
+}
+
 // try runs a request with the retries that it is worth. Those of a renewal are
 // the renewal's own: waits between requests are not for inside its transaction.
 func (f *Flow) try(ctx context.Context, request func(ctx context.Context) error) error {
-	if f.single {
-		return f.once(ctx, request)
+	if f.use.single {
+		return f.use.confirm(f.Server.Issuer, f.once(ctx, request))
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.m.cfg.RefreshTimeout)
+	ctx, cancel := context.WithTimeout(ctx, f.use.timeout)
 	defer cancel()
-	_, err := f.m.retry(ctx, 0, func(ctx context.Context) error { return f.once(ctx, request) })
+	_, err := retry(ctx, f.use.trace, 0, func(ctx context.Context) error {
+		return f.use.confirm(f.Server.Issuer, f.once(ctx, request))
+	})
 	return err
 }
 
 func (f *Flow) once(ctx context.Context, request func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(f.m.cfg.trace.withResends(ctx), f.m.cfg.RefreshTimeout/2)
+	ctx, cancel := context.WithTimeout(f.use.trace.CountResends(ctx), f.use.timeout/2)
 	defer cancel()
 	return request(ctx)
 }
 
 // HTTPClient is the client for further requests to the authorization server.
 // It never follows redirects.
-func (f *Flow) HTTPClient() *http.Client { return f.m.poster() }
+func (f *Flow) HTTPClient() *http.Client { return f.use.finder.Poster(f.use.resource.url) }
+
+// CheckURL says why raw, which a server named in field, may not be requested or
+// shown to a user; nil if it may: it is https, or http to this machine or to a
+// host of [Network.PlainHTTP].
+func (f *Flow) CheckURL(field, raw string) error {
+	_, err := httpx.CheckURLIn(f.use.finder.Network(), field, raw)
+	return err
+}
 
 func cloneForm(form url.Values) url.Values {
 	c := make(url.Values, len(form)+1)

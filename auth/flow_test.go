@@ -1,18 +1,15 @@
 package auth_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/discovery"
@@ -74,61 +71,84 @@ func flow(t *testing.T, s *flowServer, use func(ctx context.Context, f *auth.Flo
 	}
 }
 
-func TestFlowTokenExchange(t *testing.T) {
+// What is sent and returned, by default and to another server.
+func TestFlowPost(t *testing.T) {
+	s := &flowServer{bodies: map[string]string{"/device": `{"device_code":"d"}`, "/token": `{"own":1}`, "/exchange": ` {"error":"","x":[]}`}}
+	form := url.Values{"grant_type": {"urn:example:type"}, "scope": {"read"}}
 	tests := []struct {
-		name, more string
-		tokenType  string
-		life       time.Duration
-		scopes     string
+		name, path string
+		post       auth.Post
+		form       url.Values
 	}{
-		{"bare", ``, "", 0, "read"},
-		{"whole", `,"token_type":"N_A","expires_in":300,"scope":"a b"`, "N_A", 5 * time.Minute, "a b"},
-		{"lenient", `,"token_type":"bearer","expires_in":"300","scope":""`, "bearer", 5 * time.Minute, "read"},
+		{"another endpoint", "/device", auth.Post{Endpoint: "https://as.example/device"}, url.Values{"client_id": {clientID}}},
+		{"the token endpoint", "/token", auth.Post{Form: form}, url.Values{"grant_type": {"urn:example:type"}, "scope": {"read"}, "client_id": {clientID}}},
+		{"another server", "/exchange", auth.Post{Server: &auth.Server{TokenEndpoint: "https://idp.example/exchange"}, Client: &auth.Client{ID: "at-idp"}, Form: form},
+			url.Values{"grant_type": {"urn:example:type"}, "scope": {"read"}, "client_id": {"at-idp"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := &flowServer{bodies: map[string]string{"/exchange": `{"access_token":"the-secret","issued_token_type":"urn:example:type"` + tt.more + `}`}}
-				flow(t, s, func(ctx context.Context, f *auth.Flow) error {
-					form := url.Values{"scope": {"read"}, "audience": {"https://other.example"}}
-					got, err := f.TokenExchange(ctx, &auth.Server{TokenEndpoint: "https://idp.example/exchange"}, &auth.Client{ID: "at-idp"}, form)
-					if err != nil {
-						return err
-					}
-					if got.Token != "the-secret" || got.IssuedTokenType != "urn:example:type" || got.TokenType != tt.tokenType || strings.Join(got.Scopes, " ") != tt.scopes {
-						t.Errorf("got %q %q %q %q", got.Token, got.IssuedTokenType, got.TokenType, got.Scopes)
-					}
-					if tt.life == 0 && !got.Expiry.IsZero() || tt.life != 0 && time.Until(got.Expiry) != tt.life {
-						t.Errorf("expiry %v", got.Expiry)
-					}
-					if form.Has("grant_type") {
-						t.Error("the caller's form was changed")
-					}
-					wantRedacted(t, "auth.ExchangedToken{urn:example:type}", got, *got)
-					return nil
-				})
-				want := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "scope": {"read"}, "audience": {"https://other.example"}, "client_id": {"at-idp"}}
-				if len(s.forms) != 1 || s.forms[0].Encode() != want.Encode() {
-					t.Errorf("forms %v, want %v: no resource of ours is added", s.forms, want)
+			s.forms = nil
+			flow(t, s, func(ctx context.Context, f *auth.Flow) error {
+				if tt.post.Client == nil {
+					tt.post.Client = &auth.Client{ID: clientID}
 				}
+				got, err := f.Post(ctx, tt.post)
+				if string(got) != s.bodies[tt.path] {
+					t.Errorf("body %q, want %q", got, s.bodies[tt.path])
+				}
+				return err
 			})
+			if len(s.forms) != 1 || s.forms[0].Encode() != tt.form.Encode() {
+				t.Errorf("forms %v, want %v and nothing else", s.forms, tt.form)
+			}
+			if len(form) != 2 {
+				t.Errorf("the caller's form was changed to %v", form)
+			}
 		})
 	}
 }
 
-func TestFlowAuthorizeDevice(t *testing.T) {
-	s := &flowServer{bodies: map[string]string{"/device": `{"device_code":"the-secret","user_code":"USER-secret","verification_uri":"https://as.example/","interval":1}`}}
-	flow(t, s, func(ctx context.Context, f *auth.Flow) error {
-		got, err := f.AuthorizeDevice(ctx, &auth.Client{ID: clientID})
-		if err != nil {
-			return err
-		}
-		if got.DeviceCode != "the-secret" || got.UserCode != "USER-secret" || got.VerificationURI != "https://as.example/" || got.Interval != time.Second || !got.Expiry.IsZero() {
-			t.Error("the answer was misread")
-		}
-		wantRedacted(t, "auth.DeviceAuthorization{}", got, *got)
-		return nil
-	})
+// What errors of a request are called, what they say, and how often it is sent.
+func TestFlowPostErrors(t *testing.T) {
+	own := auth.Post{Form: url.Values{"grant_type": {"urn:example:type"}}}
+	tests := []struct {
+		name, body string
+		post       auth.Post
+		text       string
+		code       string
+		retryable  bool
+		requests   int // 0: many
+	}{
+		{"a page", `<html>secret`, own, "token request (type) to https://as.example: HTTP 200: a page instead of JSON", "", true, 0},
+		{"a page, once", `<html>secret`, auth.Post{Once: true, Form: own.Form}, "a page instead of JSON", "", true, 1},
+		{"refused with 200", `{"error":"invalid_target","error_description":"no such audience"}`, own, "refused with invalid_target: the server says \"no such audience\"", "invalid_target", false, 1},
+		{"busy with 200", `{"error":"temporarily_unavailable"}`, own, "temporarily_unavailable", "temporarily_unavailable", true, 0},
+		{"nothing there", ``, own, "HTTP 404", "", false, 1},
+		{"a name of its own", ``, auth.Post{Name: "own request", Form: own.Form}, "own request to", "", false, 1},
+		{"no grant type", ``, auth.Post{}, "token request (own) to", "", false, 1},
+		{"no issuer", ``, auth.Post{Server: &auth.Server{TokenEndpoint: "https://idp.example/token?key=secret"}}, "to https://idp.example/token: HTTP 404", "", false, 1},
+		{"an endpoint that is none", ``, auth.Post{Endpoint: "http://as.example/secret"}, "https", "", false, -1},
+		{"no endpoint", ``, auth.Post{Server: &auth.Server{Issuer: "https://idp.example"}}, "has no endpoint for this request", "", false, -1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &flowServer{bodies: map[string]string{"/token": tt.body}}
+				flow(t, s, func(ctx context.Context, f *auth.Flow) error {
+					tt.post.Client = &auth.Client{ID: clientID}
+					body, err := f.Post(ctx, tt.post)
+					e := asError[*auth.TokenError](t, err)
+					if body != nil || !strings.Contains(e.Error(), tt.text) || strings.Contains(e.Error(), "secret") || e.Code != tt.code || e.Retryable() != tt.retryable {
+						t.Errorf("body %q, error %v, retryable %v; want %q", body, err, e.Retryable(), tt.text)
+					}
+					return nil
+				})
+				if n := len(s.forms); tt.requests == 0 && n < 3 || tt.requests != 0 && n != max(tt.requests, 0) {
+					t.Errorf("%d requests, want %d (0: many)", n, tt.requests)
+				}
+			})
+		})
+	}
 }
 
 func TestFlowDiscover(t *testing.T) {
@@ -167,63 +187,6 @@ func TestFlowExchangeScopes(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// wantRedacted fails the test unless each of values prints as text, whatever the
-// verb or log handler.
-func wantRedacted(t *testing.T, text string, values ...any) {
-	t.Helper()
-	for _, v := range values {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			if got := fmt.Sprintf(verb, v); got != text {
-				t.Errorf("%s of %T prints %q, want %q", verb, v, got, text)
-			}
-		}
-		var logged bytes.Buffer
-		slog.New(slog.NewJSONHandler(&logged, nil)).Info("", "v", v)
-		if !strings.Contains(logged.String(), text) || strings.Contains(logged.String(), "secret") {
-			t.Errorf("%T is logged as %s", v, logged.String())
-		}
-	}
-}
-
-// Answers that are not what was asked for, and how often each is asked for again:
-// a server that did something gets one more request, a page none at once.
-func TestFlowMalformedAnswers(t *testing.T) {
-	exchange := func(ctx context.Context, f *auth.Flow) error {
-		_, err := f.TokenExchange(ctx, f.Server, &auth.Client{ID: clientID}, nil)
-		return err
-	}
-	device := func(ctx context.Context, f *auth.Flow) error {
-		_, err := f.AuthorizeDevice(ctx, &auth.Client{ID: clientID})
-		return err
-	}
-	tests := []struct {
-		name, path, body string
-		ask              func(ctx context.Context, f *auth.Flow) error
-		text             string
-	}{
-		{"exchange, broken", "/token", `{"access_token":"secret`, exchange, "no token response"},
-		{"exchange, no token", "/token", `{"issued_token_type":"secret"}`, exchange, "no access_token"},
-		{"exchange, no type", "/token", `{"access_token":"secret"}`, exchange, "no issued_token_type"},
-		{"exchange, a page", "/token", `<html>secret`, exchange, "not JSON"},
-		{"device, broken", "/device", `{"device_code":"secret`, device, "lacks device_code"},
-		{"device, no code", "/device", `{"user_code":"secret"}`, device, "lacks device_code"},
-		{"device, a page", "/device", `<html>secret`, device, "not JSON"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				flow(t, &flowServer{bodies: map[string]string{tt.path: tt.body}}, func(ctx context.Context, f *auth.Flow) error {
-					err := tt.ask(ctx, f)
-					if e := asError[*auth.TokenError](t, err); !strings.Contains(e.Error(), tt.text) || strings.Contains(e.Error(), "secret") || !e.Retryable() {
-						t.Errorf("error %v, want %q", err, tt.text)
-					}
-					return nil
-				})
-			})
-		})
-	}
 }
 
 func TestFlowExchangeOnce(t *testing.T) {

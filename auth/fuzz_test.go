@@ -45,9 +45,11 @@ func FuzzChallenges(f *testing.F) {
 		if size > len(one)+len(two) {
 			t.Errorf("%d bytes read from %d", size, len(one)+len(two))
 		}
-		for _, status := range []int{401, 403} {
+		for _, status := range []int{400, 401, 403} {
 			c, ok := auth.ResponseChallenge(status, http.Header{"Www-Authenticate": values})
-			if ok != (status == 401 || c.InsufficientScope()) || c.Status != status {
+			about := c.Error == "invalid_token"
+			want := map[int]bool{400: about, 401: true, 403: about || c.InsufficientScope()}[status]
+			if ok != want || c.Status != status {
 				t.Errorf("ResponseChallenge(%d) = %+v, %v", status, c, ok)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/browser"
@@ -68,7 +69,7 @@ func everywhere(at string) []hostileCase {
 		{name: "nesting that ends", at: at, say: rawtest.JSON(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)), want: errAny},
 		{name: "not even HTTP", at: at, say: rawtest.Raw("canary canary\r\n\r\n"), want: errAny},
 		{name: "an answer cut off", at: at, say: rawtest.Raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"), want: errAny},
-		{name: "an error that forges lines", at: at, say: rawtest.Answer(400, json200, `{"error":"invalid_grant\r\ncanary","error_description":"canary","error_uri":"https://canary"}`), want: errAny},
+		{name: "an error that forges lines", at: at, say: rawtest.Answer(400, json200, `{"error":"invalid_grant\r\ncanary","error_description":"gone\r\nfor good","error_uri":"https://h/\u202e"}`), want: errAny},
 	}
 }
 
@@ -104,9 +105,9 @@ func (c hostileCase) run(t *testing.T, host, path string) {
 	began := time.Now()
 	var tok *auth.Token
 	var err error
-	bound := 100 * time.Second // 30 s each for discovery, registration and token
+	bound := 130 * time.Second // 30 s each for discovery and registration, a minute for the answer with a token
 	if c.at == tokenAt {
-		bound = 31 * time.Second
+		bound = 61 * time.Second
 		tok, err = n.refresh(t)
 	} else {
 		tok, err = n.login(t)
@@ -134,7 +135,7 @@ func (c hostileCase) run(t *testing.T, host, path string) {
 	}
 	switch {
 	case c.want == errSoon:
-		if te := asError[*auth.TokenError](t, err); time.Until(te.NextAttempt) > auth.MaxRetryAfter+time.Minute {
+		if te := asError[*auth.TokenError](t, err); time.Until(te.NextAttempt) > maxRetryAfter+time.Minute {
 			t.Errorf("next attempt in %v", time.Until(te.NextAttempt))
 		}
 	case c.want != errAny && !errors.Is(err, c.want):
@@ -143,7 +144,7 @@ func (c hostileCase) run(t *testing.T, host, path string) {
 	if !isTyped(err) {
 		t.Errorf("error of type %T", err)
 	}
-	if text := err.Error(); len(text) > 600 || strings.Contains(text, "canary") || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' }) {
+	if text := err.Error(); len(text) > 600 || strings.Contains(text, "canary") || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		t.Errorf("error text %q", text)
 	}
 }
@@ -178,15 +179,20 @@ func hostileTokens() []hostileCase {
 		{name: "a token with a NUL", say: token(`"access_token":"a\u0000"`), want: errAny},
 		{name: "a token beyond ASCII", say: token(`"access_token":"ä"`), want: errAny},
 		{name: "a token type of its own", say: rawtest.JSON(`{"access_token":"a","token_type":"MAC"}`), want: errAny},
-		{name: "a token type with a line break", say: rawtest.JSON(`{"access_token":"a","token_type":"Bearer\r\nCanary: canary"}`), want: errAny},
-		{name: "a number for a token", say: token(`"access_token":1`), want: errAny},
+		{name: "a token type with a line break", say: rawtest.JSON(`{"access_token":"a","token_type":"Bearer\r\nCanary: canary"}`), ok: func(t *testing.T, tok *auth.Token) {
+			if tok.Authorization() != "Bearer a" {
+				t.Errorf("Authorization %q", tok.Authorization())
+			}
+		}},
+		{name: "a number for a token", say: token(`"access_token":1`), ok: lives(0)},
 		{name: "a megabyte of scopes", say: token(`"access_token":"a","scope":"` + strings.Repeat("canary ", 140_000) + `"`), want: errAny},
 		{name: "scopes that are none", say: token(`"access_token":"a","scope":"b \u0000 c\"d e\u001b[31m"`), ok: func(t *testing.T, tok *auth.Token) {
 			if len(tok.Scopes) != 1 || tok.Scopes[0] != "b" {
 				t.Errorf("scopes %q", tok.Scopes)
 			}
 		}},
-		{name: "the last of two tokens", say: token(`"access_token":"b","access_token":"a"`), ok: lives(0)},
+		{name: "two tokens", say: token(`"access_token":"b","access_token":"a"`), want: errAny},
+		{name: "a token under another name", say: token(`"access_token":"a","Access_Token":"b"`), want: errAny},
 		{name: "a lifetime beyond time", say: token(`"access_token":"a","expires_in":1e400`), ok: lives(10 * 365 * 24 * time.Hour)},
 		{name: "a negative lifetime", say: token(`"access_token":"a","expires_in":-3600`), ok: lives(0)},
 		{name: "a lifetime of nothing", say: token(`"access_token":"a","expires_in":0`), ok: lives(0)},
@@ -230,7 +236,7 @@ func hostileMetadata() []hostileCase {
 		{name: "a megabyte of scopes", at: metadataOfResource, say: resource(`,"authorization_servers":["http://` + hostileServer + `"],"scopes_supported":[` + strings.TrimSuffix(distinct.String(), ",") + `]`)},
 		{name: "for another issuer", at: metadataOfServer, say: rawtest.JSON(`{"issuer":"http://` + honestServer + `","token_endpoint":"http://` + hostileServer + `/token"}`), want: discovery.ErrIssuerMismatch},
 		{name: "an issuer twice", at: metadataOfServer, say: server(`,"token_endpoint":"http://` + hostileServer + `/token","issuer":"http://` + hostileServer + `"`), want: discovery.ErrMalformed},
-		{name: "a script for an endpoint", at: metadataOfServer, say: server(`,"token_endpoint":"http://` + hostileServer + `/token","authorization_endpoint":"javascript:canary()"`), want: discovery.ErrInsecureURL},
+		{name: "a script for an endpoint", at: metadataOfServer, say: server(`,"token_endpoint":"http://` + hostileServer + `/token","code_challenge_methods_supported":["S256"],"authorization_endpoint":"javascript:canary()"`), want: discovery.ErrInsecureURL},
 		{name: "an endpoint with a line break", at: metadataOfServer, say: server(`,"token_endpoint":"http://` + hostileServer + `/token\r\ncanary"`), want: discovery.ErrInsecureURL},
 		{name: "redirect to a private address", at: metadataOfServer, say: rawtest.Answer(302, "Location: https://10.0.0.1/", ""), want: discovery.ErrRedirect},
 		{name: "no PKCE", at: metadataOfServer, say: server(`,"token_endpoint":"http://` + hostileServer + `/token","authorization_endpoint":"http://` + hostileServer + `/authorize"`), want: auth.ErrNoPKCE},
@@ -247,7 +253,7 @@ func hostileLogins() []hostileCase {
 	}
 	return []hostileCase{
 		{name: "another client's secret", at: registerAt, say: rawtest.JSON(`{"client_id":"not-ours","client_secret":"canary"}`), want: errAny, most: 1},
-		{name: "a secret that is gone", at: registerAt, say: rawtest.JSON(`{"client_id":"c","client_secret":"canary","client_secret_expires_at":-1}`), want: discovery.ErrMalformed, most: 1},
+		{name: "two secrets", at: registerAt, say: rawtest.JSON(`{"client_id":"c","client_secret":"s","client_secret":"canary"}`), want: discovery.ErrMalformed, most: 1},
 		{name: "no secret for a method that needs one", at: registerAt, say: rawtest.JSON(`{"client_id":"c","token_endpoint_auth_method":"client_secret_basic"}`), want: discovery.ErrMalformed, most: 1},
 		{name: "redirect loop", at: authorizeAt, say: rawtest.Answer(302, "Location: http://"+authorizeAt, ""), want: errAny, most: 11},
 		{name: "slow header", at: authorizeAt, say: rawtest.SlowHeader, want: context.DeadlineExceeded, most: 1},
@@ -258,7 +264,7 @@ func hostileLogins() []hostileCase {
 		{name: "another issuer", at: authorizeAt, say: redirect("code=c&state=STATE&iss=http%3A%2F%2F" + honestServer), want: auth.ErrIssuerParameter, most: 1},
 		{name: "two issuers", at: authorizeAt, say: redirect("code=c&state=STATE&iss=http%3A%2F%2F" + hostileServer + "&iss=canary"), want: auth.ErrIssuerParameter, most: 1},
 		{name: "no code", at: authorizeAt, say: redirect("state=STATE"), want: auth.ErrMissingCode, most: 1},
-		{name: "an error that forges lines", at: authorizeAt, say: redirect("error=access_denied%0D%0Acanary&error_description=canary&state=STATE"), want: errAny, most: 1},
+		{name: "an error that forges lines", at: authorizeAt, say: redirect("error=access_denied%0D%0Acanary&error_description=gone%0D%0Afor%20good&state=STATE"), want: errAny, most: 1},
 	}
 }
 

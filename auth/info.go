@@ -1,14 +1,19 @@
 package auth
 
-import "time"
+import (
+	"time"
+
+	"github.com/mcptokens/mcptokens/auth/internal/lifecycle"
+)
 
 // State is the state of a manager's token.
 type State string
 
 // The states.
 const (
+	StateUnknown                 State = "unknown"                  // the store was not read yet
 	StateNone                    State = "none"                     // no token yet
-	StateFresh                   State = "fresh"                    // handed out without further ado
+	StateFresh                   State = "fresh"                    // handed out at once
 	StateExpiring                State = "expiring"                 // inside the refresh window, handed out still
 	StateExpired                 State = "expired"                  // expired or rejected; the next caller gets a new one
 	StateReauthorizationRequired State = "reauthorization_required" // expired or rejected, and only the grant or SetToken helps
@@ -40,40 +45,37 @@ type Info struct {
 	RetryAt   time.Time
 }
 
-// Info returns the state of the token. It never waits for the network.
+// Info returns the state of the token. It waits for nothing: before the first
+// use the store was not read yet; see [Manager.Load].
 func (m *Manager) Info() Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, now := &m.st, wallNow()
+	machine, rec, now := &m.st.machine, m.st.held.Record, wallNow()
 	i := Info{
-		Resource: m.canonical, Issuer: s.rec.Issuer, ClientID: m.cfg.Client.ID,
-		Requested:  s.rec.Requested,
-		Refreshing: s.renew != nil, Authorizing: s.login != nil,
-		Unsaved: s.unsaved, LastError: s.lastErr,
+		Resource: m.vault.canonical, Issuer: rec.Issuer, ClientID: m.cfg.store.client.ID,
+		Requested:  rec.Requested,
+		Refreshing: machine.Running(lifecycle.Renew), Authorizing: machine.Running(lifecycle.Login),
+		Unsaved: m.st.held.unsaved, LastError: machine.LastErr(), RetryAt: machine.RetryAt(now),
 	}
-	if reg := s.rec.Registration; reg != nil && i.ClientID == "" {
+	if reg := rec.Registration; reg != nil && i.ClientID == "" {
 		i.ClientID = reg.ClientID
 	}
-	if s.renewFailed.at(now) != nil {
-		i.RetryAt = s.renewFailed.until
-	}
-	renewable := s.canRenew(m.cfg.Grant)
-	if t := s.rec.Token; t != nil {
+	if t := rec.Token; t != nil {
 		i.TokenType, i.Expiry, i.Scopes, i.HasRefreshToken = t.TokenType, t.Expiry, t.Scopes, t.RefreshToken != ""
-		if renewable {
-			i.RefreshAt = s.refreshAt()
-		}
+		i.RefreshAt = machine.Planned()
 	}
-	switch {
-	case s.closed:
+	switch planned := machine.Planned(); {
+	case machine.Closed():
 		i.State = StateClosed
-	case s.rec.Token == nil:
+	case !machine.Read() && rec.Token == nil:
+		i.State = StateUnknown
+	case rec.Token == nil:
 		i.State = StateNone
-	case s.usable(now) && renewable && s.window > 0 && !now.Before(s.refreshAt()):
+	case machine.Usable(now) && !planned.IsZero() && !now.Before(planned):
 		i.State = StateExpiring
-	case s.usable(now):
+	case machine.Usable(now):
 		i.State = StateFresh
-	case renewable:
+	case machine.Renewable():
 		i.State = StateExpired
 	default:
 		i.State = StateReauthorizationRequired

@@ -21,8 +21,8 @@ import (
 )
 
 // TestModel runs managers through random sequences of operations and faults and
-// holds them, after every step, to what DESIGN.md calls invariants, by a model
-// that is simpler than they are: the authorization server's own knowledge of
+// holds them, after every step, to the invariants of docs/architecture.md, by a
+// model that is simpler than they are: the authorization server's own knowledge of
 // its tokens, and what each manager was told.
 //
 // With MCPTOKENS_MODEL_WILD=1 saves that fail may have arrived all the same, and
@@ -83,12 +83,14 @@ type modelRun struct {
 
 	mu       sync.Mutex
 	old      [2][]*auth.Token   // handed out, oldest first
-	rejected [2]map[string]int  // access tokens that the manager heard of a 401 for, and in which step
+	accepted [2]map[string]bool // access tokens that the manager knows to have been accepted
+	doubted  map[string]bool    // good ones that were refused before anything accepted them
 	gone     [2]map[string]bool // access tokens that it had when they were revoked
 	revoked  [2]int             // in which step
 	step     int
 	changing int  // calls of SetToken and Revoke, and restarts: so far
 	under    int  // and under way
+	flying   int  // calls that are not waited for
 	doubtful bool // a save failed with two managers, or a process was lost: each may hold something else
 }
 
@@ -145,7 +147,7 @@ func (r *modelRun) note(format string, args ...any) {
 	r.srv.note(format, args...)
 }
 
-// start makes manager i anew.
+// start makes manager i again.
 func (r *modelRun) start(i int) {
 	cfg := auth.Config{
 		Resource: "https://mcp.example.com/mcp",
@@ -161,7 +163,10 @@ func (r *modelRun) start(i int) {
 		r.t.Fatal(err)
 	}
 	r.m[i] = m
-	r.rejected[i], r.gone[i], r.old[i] = make(map[string]int), make(map[string]bool), nil
+	r.accepted[i], r.gone[i], r.old[i] = make(map[string]bool), make(map[string]bool), nil
+	if r.doubted == nil {
+		r.doubted = make(map[string]bool)
+	}
 }
 
 func (r *modelRun) do(op modelOp) {
@@ -180,7 +185,7 @@ func (r *modelRun) do(op modelOp) {
 		r.heal()
 	case "kill":
 		if tok := r.newest(i); tok != nil {
-			r.srv.kill(tok.AccessToken)
+			r.kill(tok)
 		}
 	case "restart":
 		r.restart(i)
@@ -199,7 +204,15 @@ func (r *modelRun) do(op modelOp) {
 func (r *modelRun) launch(op modelOp, f func(m *auth.Manager)) {
 	m := r.m[op.manager%r.cfg.managers]
 	if op.async {
-		r.wg.Go(func() { f(m) })
+		r.mu.Lock()
+		r.flying++
+		r.mu.Unlock()
+		r.wg.Go(func() {
+			f(m)
+			r.mu.Lock()
+			r.flying--
+			r.mu.Unlock()
+		})
 		return
 	}
 	f(m)
@@ -219,35 +232,23 @@ func (r *modelRun) call(i int, m *auth.Manager, op modelOp) {
 	switch op.what {
 	case "token":
 		r.token(i, m, op)
-	case "reject", "reject old", "challenge":
+	case "request":
+		if tok := r.token(i, m, op); tok != nil {
+			r.send(ctx, i, m, tok, op)
+		}
+	case "reject", "reject old":
 		rejected := r.newest(i)
 		if op.what == "reject old" {
 			rejected = r.oldest(i)
-		} else if op.what == "challenge" {
-			rejected = nil
 		}
-		began := r.begin()
 		if rejected != nil {
-			r.srv.kill(rejected.AccessToken)
-			r.srv.mu.Lock()
-			if v := r.srv.valid[i]; v != nil && v.AccessToken == rejected.AccessToken {
-				r.srv.valid[i] = nil
-			}
-			r.srv.mu.Unlock()
+			r.kill(rejected)
 		}
-		tok, err := m.Resolve(ctx, rejected, auth.Challenge{Status: 401, Scheme: "Bearer", Error: "invalid_token"})
-		r.got(i, m, began, tok, err)
-		var se *auth.StoreError
-		if rejected != nil && !errors.As(err, &se) && !errors.Is(err, auth.ErrClosed) && ctx.Err() == nil {
-			r.mu.Lock()
-			if m == r.m[i] {
-				r.rejected[i][rejected.AccessToken] = r.step
-			}
-			r.mu.Unlock()
-			if tok != nil && tok.AccessToken == rejected.AccessToken {
-				r.violation("Resolve returns the token that was rejected")
-			}
-		}
+		r.send(ctx, i, m, rejected, op)
+	case "challenge":
+		r.send(ctx, i, m, nil, op)
+	case "flaky":
+		r.flaky(ctx, i, m, op)
 	case "needs":
 		began := r.begin()
 		tok, err := m.Resolve(ctx, r.newest(i), auth.Challenge{Status: 403, Scheme: "Bearer", Error: "insufficient_scope", Scopes: op.scopes})
@@ -272,9 +273,16 @@ func (r *modelRun) call(i int, m *auth.Manager, op modelOp) {
 		}
 		r.explicit(i, -1)
 	case "authorize":
+		// The program asks: what held operations back does not any more.
+		r.explicit(i, 1)
+		r.srv.forgive(i)
 		began := r.begin()
 		tok, err := m.Authorize(ctx)
 		r.got(i, m, began, tok, err)
+		for m.Info().Refreshing {
+			time.Sleep(time.Second)
+		}
+		r.explicit(i, -1)
 	case "revoke":
 		r.change(func() {
 			r.srv.mu.Lock()
@@ -287,9 +295,6 @@ func (r *modelRun) call(i int, m *auth.Manager, op modelOp) {
 			var se *auth.StoreError
 			if errors.As(err, &se) {
 				r.doubt() // the store has it still, or an older one, which the error says
-				r.mu.Lock()
-				clear(r.rejected[i])
-				r.mu.Unlock()
 			} else if err == nil {
 				r.mu.Lock()
 				for _, tok := range had {
@@ -302,6 +307,102 @@ func (r *modelRun) call(i int, m *auth.Manager, op modelOp) {
 	}
 }
 
+// kill revokes an access token that some client presents.
+func (r *modelRun) kill(tok *auth.Token) {
+	r.srv.kill(tok.AccessToken)
+	r.srv.mu.Lock()
+	defer r.srv.mu.Unlock()
+	for i, v := range r.srv.valid {
+		if v != nil && v.AccessToken == tok.AccessToken {
+			r.srv.valid[i] = nil
+		}
+	}
+}
+
+// send does what a transport does with a request that begins with tok: it
+// sends it again with what Resolve returns, and tells what the MCP server
+// accepts.
+func (r *modelRun) send(ctx context.Context, i int, m *auth.Manager, tok *auth.Token, op modelOp) {
+	began, start := r.begin(), time.Now()
+	given := []*auth.Token{tok}
+	for range 11 { // a net, as that of transport.RoundTripper
+		if tok != nil && r.srv.works(tok.AccessToken) {
+			r.accept(i, m, tok)
+			return
+		}
+		r.srv.rejected(i)
+		next, err := m.Resolve(ctx, tok, r.challenge(op))
+		r.got(i, m, began, next, err)
+		if err != nil {
+			return
+		}
+		r.mu.Lock()
+		calm := r.under == 0 && began.under == 0 && r.changing == began.changing && !r.doubtful
+		r.mu.Unlock()
+		// Once it has another one the request does not go back.
+		if n := len(given) - 1; calm && (tok == nil || next.AccessToken != tok.AccessToken) && slices.ContainsFunc(given[:n], func(t *auth.Token) bool { return t != nil && t.AccessToken == next.AccessToken }) {
+			r.violation("manager %d goes back to %s for one request", i, next.AccessToken)
+		}
+		given = append(given, next)
+		tok = next
+	}
+	// A token may die between two tries, and then there is one try more.
+	if r.cfg.life == 0 || time.Since(start) < r.cfg.life/2 {
+		r.violation("manager %d resends a request with one token after the other", i)
+	}
+}
+
+func (r *modelRun) challenge(op modelOp) auth.Challenge {
+	return auth.Challenge{Status: 401, Scheme: "Bearer", Error: "invalid_token", Operation: op.operation}
+}
+
+func (r *modelRun) accept(i int, m *auth.Manager, tok *auth.Token) {
+	m.Accepted(tok)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m == r.m[i] {
+		r.accepted[i][tok.AccessToken] = true
+	}
+}
+
+// flaky is a request that one replica of the MCP server refuses although the
+// token is good, and the next one does not: that costs no request and no
+// login, if the token is known to be good.
+func (r *modelRun) flaky(ctx context.Context, i int, m *auth.Manager, op modelOp) {
+	tok := r.token(i, m, op)
+	if tok == nil || !r.srv.works(tok.AccessToken) {
+		return
+	}
+	r.mu.Lock()
+	known := r.accepted[i][tok.AccessToken] && m == r.m[i]
+	if !known {
+		r.doubted[tok.AccessToken] = true
+	}
+	r.mu.Unlock()
+	calls := r.srv.calls(i)
+	r.srv.rejected(i)
+	began := r.begin()
+	next, err := m.Resolve(ctx, tok, r.challenge(op))
+	r.got(i, m, began, next, err)
+	var refused *auth.RejectedError
+	switch {
+	case err == nil && r.srv.works(next.AccessToken):
+		r.accept(i, m, next)
+	case err != nil && known && r.cfg.managers == 1 && !op.async && !errors.As(err, &refused) && ctx.Err() == nil && r.quietly(began):
+		r.violation("manager %d fails with %v after one 401 for the good token %s", i, err, tok.AccessToken)
+	}
+	if n := r.srv.calls(i) - calls; known && n > 0 && r.cfg.managers == 1 && !op.async && r.quietly(began) && !r.cfg.idle && err == nil && next.AccessToken != tok.AccessToken {
+		r.violation("manager %d replaces the good token %s after one 401", i, tok.AccessToken)
+	}
+}
+
+// quietly reports whether nothing else has gone on since a call began.
+func (r *modelRun) quietly(began modelBegin) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.under == 0 && began.under == 0 && r.changing == began.changing && r.step == began.step && !r.doubtful && r.flying == 0
+}
+
 func (r *modelRun) explicit(i, by int) {
 	r.srv.mu.Lock()
 	defer r.srv.mu.Unlock()
@@ -309,7 +410,7 @@ func (r *modelRun) explicit(i, by int) {
 }
 
 // token calls Token, which fails only if there is nothing valid to return.
-func (r *modelRun) token(i int, m *auth.Manager, op modelOp) {
+func (r *modelRun) token(i int, m *auth.Manager, op modelOp) *auth.Token {
 	ctx, cancel := context.WithTimeout(r.t.Context(), op.patient)
 	defer cancel()
 	began := r.begin()
@@ -320,12 +421,17 @@ func (r *modelRun) token(i int, m *auth.Manager, op modelOp) {
 	r.got(i, m, began, tok, err)
 	r.mu.Lock()
 	calm := r.under == 0 && r.changing == began.changing && began.under == 0
+	// Nothing had accepted it, a server refused it, and its refresh token may be
+	// refused as well: a revoked session looks the same, see TestRejectedAndRefused.
+	var ended *auth.ReauthorizationRequiredError
+	calm = calm && !((errors.Is(err, auth.ErrNoToken) || errors.As(err, &ended)) && valid != nil && r.doubted[valid.AccessToken])
 	r.mu.Unlock()
 	r.srv.mu.Lock()
 	defer r.srv.mu.Unlock()
 	if err != nil && !errors.Is(err, auth.ErrClosed) && calm && valid != nil && valid == r.srv.valid[i] && (valid.Expiry.IsZero() || time.Now().Before(valid.Expiry)) {
 		r.srv.violation("Token of %d fails with %v though %s is valid", i, err, valid.AccessToken)
 	}
+	return tok
 }
 
 // change brackets what replaces the credential from outside.
@@ -381,11 +487,6 @@ func (r *modelRun) got(i int, m *auth.Manager, began modelBegin, tok *auth.Token
 		r.mu.Unlock()
 		return
 	}
-	step, known := r.rejected[i][tok.AccessToken]
-	// In doubt, who could not save saves anew what others have replaced.
-	if known && step < began.step && !r.doubtful {
-		defer r.violation("manager %d hands out %s, which was rejected in step %d", i, tok.AccessToken, step)
-	}
 	if r.gone[i][tok.AccessToken] && r.revoked[i] < began.step && !r.doubtful {
 		defer r.violation("manager %d hands out %s, which was revoked", i, tok.AccessToken)
 	}
@@ -398,11 +499,14 @@ func (r *modelRun) got(i int, m *auth.Manager, began modelBegin, tok *auth.Token
 	if v := r.srv.valid[i]; v != nil && v.AccessToken != tok.AccessToken {
 		r.srv.valid[i] = nil // another one is in use, a login's that was slower
 	}
-	if r.srv.held == "" && calm && tok.AccessToken == "a"+strconv.Itoa(r.srv.number) {
+	if r.srv.held == "" && !r.srv.granted && calm && tok.AccessToken == "a"+strconv.Itoa(r.srv.number) && tok.AccessToken == r.srv.latest {
 		r.srv.held = tok.RefreshToken
 	}
 	r.srv.mu.Unlock()
-	if !r.store.wasSaved(tok.AccessToken) && !m.Info().Unsaved {
+	r.srv.mu.Lock()
+	newest := tok.AccessToken == "a"+strconv.Itoa(r.srv.number) // the next one may have been saved since
+	r.srv.mu.Unlock()
+	if newest && !r.store.wasSaved(tok.AccessToken) && !m.Info().Unsaved {
 		r.violation("manager %d hands out %s, which was never saved and is not called unsaved", i, tok.AccessToken)
 	}
 }
@@ -497,15 +601,26 @@ func (r *modelRun) doubt() {
 
 // settle notes until when each manager has to leave the server alone.
 func (r *modelRun) settle() {
+	under := false
 	for i := range r.cfg.managers {
 		info := r.m[i].Info()
+		under = under || info.Authorizing || info.Refreshing
 		r.srv.mu.Lock()
 		r.srv.quiet[i], r.srv.quietFor[i] = info.RetryAt, r.srv.last[i]
+		var te *auth.TokenError
+		if !errors.As(info.LastError, &te) || te.GrantType != "refresh_token" || r.cfg.managers > 1 || info.Refreshing || !te.NextAttempt.After(time.Now()) {
+			r.srv.quiet[i] = time.Time{} // it is the store, or the grant, that is left alone, or another manager knows better
+		} else if !info.Expiry.IsZero() && info.Expiry.Before(info.RetryAt) && time.Now().Before(info.Expiry) {
+			r.srv.quiet[i] = info.Expiry // then it is needed, and due earlier
+		}
 		r.srv.mu.Unlock()
 		if info.Resource == "" || (info.State == auth.StateFresh && !info.Expiry.IsZero() && !time.Now().Before(info.Expiry)) {
 			r.violation("%+v", info)
 		}
 	}
+	r.srv.mu.Lock()
+	defer r.srv.mu.Unlock()
+	r.srv.granted = r.srv.granted && under
 }
 
 // recover: when all is well again and some time has passed, everybody gets a
@@ -523,14 +638,17 @@ func (r *modelRun) recover() {
 		doubtful := r.doubtful
 		r.mu.Unlock()
 		refreshable := held != "" && r.srv.refreshable(held) && !refused && !doubtful
-		tok, err := r.m[i].Token(ctx)
-		for range 4 { // a transport sends a request again more often than that
-			if err == nil && !r.srv.works(tok.AccessToken) {
-				tok, err = r.m[i].Resolve(ctx, tok, auth.Challenge{Status: 401})
+		request := func(tok *auth.Token, err error) (*auth.Token, error) {
+			for range 8 {
+				if err == nil && !r.srv.works(tok.AccessToken) {
+					tok, err = r.m[i].Resolve(ctx, tok, auth.Challenge{Status: 401})
+				}
 			}
+			return tok, err
 		}
+		tok, err := request(r.m[i].Token(ctx))
 		if err != nil && r.cfg.grant != "" {
-			tok, err = r.m[i].Authorize(ctx)
+			tok, err = request(r.m[i].Authorize(ctx))
 		}
 		switch {
 		case err == nil && !r.srv.works(tok.AccessToken):

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/registration"
 )
 
@@ -49,29 +50,27 @@ func (g modelGrant) check(because why) {
 }
 
 // modelTracer knows what a use of the grant is for.
-type modelTracer struct{}
+type modelTracer struct{ authtrace.Nop }
 
 type modelWhy struct{}
 
 // why is what ctx's operation began with.
 type why struct {
-	trigger auth.Trigger
+	trigger authtrace.Trigger
 	scopes  []string
 }
 
-func (modelTracer) TraceRefreshStart(ctx, _ context.Context, d auth.RefreshStart) context.Context {
-	return context.WithValue(ctx, modelWhy{}, why{d.Trigger, d.Scopes})
+func (modelTracer) Start(ctx, _ context.Context, s authtrace.Start) context.Context {
+	switch s := s.(type) {
+	case authtrace.RefreshStart:
+		return context.WithValue(ctx, modelWhy{}, why{s.Trigger, s.Scopes})
+	case authtrace.AuthorizationStart:
+		return context.WithValue(ctx, modelWhy{}, why{s.Trigger, s.Scopes})
+	}
+	return ctx
 }
 
-func (modelTracer) TraceRefreshEnd(context.Context, auth.RefreshEnd) {}
-
-func (modelTracer) TraceAuthorizationStart(ctx, _ context.Context, d auth.AuthorizationStart) context.Context {
-	return context.WithValue(ctx, modelWhy{}, why{d.Trigger, d.Scopes})
-}
-
-func (modelTracer) TraceAuthorizationEnd(context.Context, auth.AuthorizationEnd) {}
-
-// modelStore is a [auth.MemoryStore] that fails as it is told.
+// modelStore is a [auth.MemoryStore] that fails as the test says.
 type modelStore struct {
 	auth.MemoryStore
 	run *modelRun

@@ -111,14 +111,14 @@ func (d *deaf) Delete(ctx context.Context, k auth.Key, generation uint64) error 
 }
 
 // A rejected token is not a new one because another process dropped the refresh
-// token beside it.
+// token beside it: nothing waits for the server to know it.
 func TestRejectedTokenStaysRejected(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
 		s := &deaf{}
 		cfg := k.onDemand()
 		cfg.Store = s
-		m, tok := k.started(cfg)
+		m, _ := k.started(cfg)
 		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.OAuthError("temporarily_unavailable", 503))
 		if _, err := m.Resolve(t.Context(), mustToken(t, m), auth.Challenge{Status: 401}); err == nil {
 			t.Fatal("Resolve: no error")
@@ -127,15 +127,18 @@ func TestRejectedTokenStaysRejected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rec.Token.RefreshToken = ""
+		rec.Token.RefreshToken, rec.Obtained = "", time.Now()
+		time.Sleep(30 * time.Second)
 		if _, err := s.MemoryStore.Save(t.Context(), s.key, rec); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := m.Refresh(t.Context()); !errors.Is(err, auth.ErrNoRefreshToken) {
 			t.Errorf("Refresh = %v, %v", got, err)
 		}
-		if got, err := m.Token(t.Context()); err == nil {
-			t.Errorf("Token = %v, which is the rejected one: %v", got, got.AccessToken == tok.AccessToken)
+		began := time.Now()
+		_, err = m.Resolve(t.Context(), mustToken(t, m), auth.Challenge{Status: 401})
+		if asError[*auth.ReauthorizationRequiredError](t, err); !time.Now().Equal(began) {
+			t.Errorf("Resolve took %v", time.Since(began))
 		}
 	})
 }
@@ -278,6 +281,103 @@ func TestRefreshNowDoesNotShortenRetryAfter(t *testing.T) {
 		if _, err := m.Token(t.Context()); err == nil {
 			t.Error("Token: no error")
 		}
-		k.wantRefreshes(3)
+		k.wantRefreshes(2) // after a failure a lost answer is not asked for again at once
+	})
+}
+
+// Two credentials without an access token are not one because neither has it:
+// the newer refresh token is used, and the user is not asked.
+func TestRefreshTokensAreToldApart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		cfg := k.onDemand()
+		cfg.Store = new(auth.MemoryStore)
+		other := k.manager(cfg)
+		cfg.Grant = forbidden{t}
+		m := k.manager(cfg)
+		if err := m.SetToken(t.Context(), &auth.Token{RefreshToken: "dead"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Token(t.Context()); !errors.Is(err, auth.ErrNoToken) {
+			t.Fatalf("Token: %v", err)
+		}
+		if err := other.SetToken(t.Context(), &auth.Token{RefreshToken: k.token().RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+		if tok, err := m.Resolve(t.Context(), nil, auth.Challenge{Status: 401}); err != nil || k.call(tok) != 200 {
+			t.Errorf("Resolve: %v", err)
+		}
+	})
+}
+
+// A refresh that fails with another process's refresh token puts off the next
+// refresh, although this process has not used that token before.
+func TestFailureWithAnothersTokenCounts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		cfg := k.onDemand()
+		cfg.Store = new(auth.MemoryStore)
+		m, tok := k.started(cfg)
+		expire(tok)
+		other := k.manager(cfg)
+		if err := other.SetToken(t.Context(), &auth.Token{RefreshToken: k.token().RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.ResetBefore())
+		_, err := m.Refresh(t.Context())
+		if te := asError[*auth.TokenError](t, err); te.NextAttempt.IsZero() || !m.Info().RetryAt.Equal(te.NextAttempt) {
+			t.Errorf("error %v, the next attempt at %v", err, m.Info().RetryAt)
+		}
+		sent := k.refreshes()
+		if _, again := m.Token(t.Context()); again == nil || k.refreshes() != sent {
+			t.Errorf("%v after %d more requests", again, k.refreshes()-sent)
+		}
+	})
+}
+
+// A SetToken that fails gives the program's word to nobody: what the server
+// asked for still holds.
+func TestFailedSetTokenEndsNoPause(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(store)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, tok := k.started(cfg)
+		expire(tok)
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.RetryAfter(503, 4*time.Minute))
+		_, err := m.Token(t.Context())
+		te := asError[*auth.TokenError](t, err)
+		s.fail(nil, nil, errDisk)
+		if err := m.SetToken(t.Context(), k.token()); err == nil {
+			t.Fatal("SetToken: no error")
+		}
+		s.fail(nil, nil, nil)
+		if _, err := m.Token(t.Context()); !errors.Is(err, te) {
+			t.Errorf("Token: %v, want the same error", err)
+		}
+		k.wantRefreshes(1)
+	})
+}
+
+// A token that expires while it waits to be sent again is replaced instead.
+func TestTokenExpiresBeforeItIsSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{AccessTokenTTL: time.Second}, authtest.Protection{})
+		m, old := k.started(k.onDemand())
+		young, err := m.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tok, err := m.Resolve(t.Context(), young, k.unauthorized()) // after 0.25 s
+		if err != nil || tok.AccessToken != young.AccessToken {
+			t.Fatalf("Resolve = %v, %v", tok, err)
+		}
+		tok, err = m.Resolve(t.Context(), tok, k.unauthorized()) // after 1 s more
+		if err != nil || tok.AccessToken == young.AccessToken || k.call(tok) != 200 {
+			t.Errorf("Resolve = %v, %v, want another token", tok, err)
+		}
+		if old.AccessToken == young.AccessToken {
+			t.Error("nothing was refreshed")
+		}
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strconv"
@@ -20,7 +20,7 @@ import (
 )
 
 // The authorization server of the model test (model_test.go) is a few maps: it
-// knows the truth about every token, misbehaves as it is told, and notes what
+// knows the truth about every token, misbehaves as the test says, and notes what
 // no client may do.
 
 // modelFault is what happens to one token request.
@@ -68,8 +68,10 @@ type modelServer struct {
 	quiet    [2]time.Time // no refresh with quietFor before, see modelRun.settle
 	quietFor [2]string
 	held     string         // the newest refresh token that a client has
+	granted  bool           // a grant's answer may come into use after that of a refresh
 	valid    [2]*auth.Token // what each client has and may not lose; nil: unknown
 	last     [2]string      // the refresh token that was sent last
+	latest   string         // the access token of the answer that arrived last; a slow one's number is older
 }
 
 type modelFamily struct{ dead bool }
@@ -77,7 +79,7 @@ type modelFamily struct{ dead bool }
 type modelAccess struct {
 	family *modelFamily
 	scopes []string
-	expiry time.Time // zero: unknown to clients, and for ever
+	expiry time.Time // zero: unknown to clients, and forever
 	dead   bool
 }
 
@@ -172,7 +174,7 @@ func (s *modelServer) arrived(i int, token string) {
 	if t.replaced && !t.excused && s.cfg.rotate {
 		s.violation("client %d sends %s again though its successor had arrived", i, token)
 	}
-	if (t.refused || t.refusedTo[i]) && !t.excused {
+	if t.refused && !t.excused { // who was refused for another reason may try again later
 		s.violation("client %d sends %s again though it was refused", i, token)
 	}
 	if s.explicit[i] > 0 || t.excused {
@@ -198,10 +200,7 @@ func (s *modelServer) arrived(i int, token string) {
 // answer processes a token request as its fault has it.
 func (s *modelServer) answer(i int, r *http.Request, form url.Values, token string, fault modelFault) (*http.Response, error) {
 	if fault == faultDial {
-		return nil, errReset
-	}
-	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.WroteRequest != nil {
-		trace.WroteRequest(httptrace.WroteRequestInfo{})
+		return nil, &net.OpError{Op: "dial", Err: errReset}
 	}
 	switch fault {
 	case fault500:
@@ -212,16 +211,14 @@ func (s *modelServer) answer(i int, r *http.Request, form url.Values, token stri
 		s.notBefore(i, token, 30*time.Second)
 		return modelAnswer(503, "30", "no"), nil
 	case fault429Date:
-		s.notBefore(i, token, auth.MaxRetryAfter) // the most that is obeyed
+		s.notBefore(i, token, maxRetryAfter) // the most that is obeyed
 		return modelAnswer(429, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), "no"), nil
 	case faultHTML:
 		return modelAnswer(200, "", "<html>"), nil
 	case faultInvalidScope:
-		s.mu.Lock()
-		if t := s.refresh[token]; t != nil && form.Get("scope") == "" {
-			t.refusedTo[i] = true // nothing else was asked for that could be meant
+		if form.Get("scope") == "" { // nothing else was asked for that could be meant
+			s.refuse(i, token)
 		}
-		s.mu.Unlock()
 		return modelAnswer(400, "", `{"error":"invalid_scope"}`), nil
 	case faultResetBefore:
 		s.noteLost(i, token)
@@ -236,10 +233,15 @@ func (s *modelServer) answer(i int, r *http.Request, form url.Values, token stri
 	status, doc := s.process(form, token, fault)
 	switch fault {
 	case faultResetAfter, faultTruncated:
-		if fault == faultResetAfter || status == 200 {
+		switch {
+		case fault == faultResetAfter:
 			s.noteLost(i, token)
-		} else {
-			s.clearLost(i, token) // a broken refusal is one all the same
+		case status == 200: // it was understood: there is no use in asking again
+			s.clearLost(i, token)
+			s.refuse(i, token)
+		default:
+			s.clearLost(i, token)
+			s.refuse(i, token) // a broken refusal is one all the same
 		}
 		if fault == faultTruncated {
 			return modelAnswer(status, "", `{"access_token":"half`), nil
@@ -284,6 +286,40 @@ func (s *modelServer) notBefore(i int, token string, d time.Duration) {
 	if t := s.refresh[token]; t != nil {
 		t.after[i] = time.Now().Add(d).Truncate(time.Second) // a date has no fractions
 	}
+}
+
+// refuse notes that client i was refused with a refresh token.
+func (s *modelServer) refuse(i int, token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.refresh[token]; t != nil {
+		t.refusedTo[i] = true
+	}
+}
+
+// forgive notes that client i waits for nothing any more.
+func (s *modelServer) forgive(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet[i] = time.Time{}
+	for _, t := range s.refresh {
+		t.after[i], t.lost[i] = time.Time{}, nil
+	}
+}
+
+// rejected notes that client i was answered with 401: it needs a token, and
+// the next attempt is due earlier than one that nobody needs.
+func (s *modelServer) rejected(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet[i] = time.Time{}
+}
+
+// calls is how many requests client i has sent.
+func (s *modelServer) calls(i int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests[i]
 }
 
 func (s *modelServer) noteLost(i int, token string) {
@@ -374,10 +410,11 @@ func (s *modelServer) delivered(i int, token string, status int, doc map[string]
 	switch {
 	case status == 200:
 		s.note("client %d has %v %v", i, doc["access_token"], doc["refresh_token"])
+		s.latest, _ = doc["access_token"].(string)
 		if rotated {
 			s.held = next
-			if token == "" {
-				s.held = "" // a grant's may still be dropped; see modelRun.got
+			if token == "" || s.granted {
+				s.held, s.granted = "", true // a grant's may still be dropped; see modelRun.got
 			}
 		}
 		if t != nil {

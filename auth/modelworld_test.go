@@ -52,9 +52,11 @@ type modelOp struct {
 	patient time.Duration // how long the caller waits
 	sleep   time.Duration
 	scopes  []string
-	faults  []modelFault
-	store   [3]bool // load, save, lock fail
-	after   bool    // a failing save has happened all the same
+	// operation is what the request is for; few, so that they repeat.
+	operation string
+	faults    []modelFault
+	store     [3]bool // load, save, lock fail
+	after     bool    // a failing save has happened all the same
 }
 
 func modelOps(wild bool) *rapid.Generator[modelOp] {
@@ -62,7 +64,7 @@ func modelOps(wild bool) *rapid.Generator[modelOp] {
 		"nothing", // what rapid makes of a step that a failure does not need
 		"token", "token", "token", "token", "storm", "reject", "reject", "reject old", "needs", "needs", "upgrade", "refresh",
 		"sleep", "sleep", "sleep", "sleep", "faults", "faults", "faults", "faults", "store", "store", "heal", "heal",
-		"set", "set refresh", "revoke", "restart", "kill", "authorize", "challenge",
+		"set", "set refresh", "revoke", "restart", "kill", "authorize", "challenge", "request", "request", "request", "flaky", "flaky",
 	}
 	naps := []time.Duration{
 		time.Nanosecond, 20 * time.Millisecond, 333 * time.Millisecond, time.Second, 5 * time.Second, 14 * time.Second, 16 * time.Second,
@@ -87,6 +89,7 @@ func modelOps(wild bool) *rapid.Generator[modelOp] {
 		case "nothing", "heal", "set", "set refresh", "restart", "kill":
 			return op
 		}
+		op.operation = rapid.SampledFrom([]string{"", "tools/call a", "tools/call b"}).Draw(t, "operation")
 		op.async = rapid.IntRange(0, 3).Draw(t, "async") == 0
 		op.patient = rapid.SampledFrom([]time.Duration{5 * time.Minute, 5 * time.Minute, time.Second, 16 * time.Second, time.Millisecond}).Draw(t, "patient")
 		return op

@@ -15,7 +15,7 @@ import (
 )
 
 // The known faults of ExMCP.Authorization.TokenManager 1.0, which this package
-// started from: each test here fails where ours would have the same one.
+// started from (docs/exmcp.md). Each test fails if ours has the same one.
 
 // ExMCP: automatic refresh looked for the response under the wrong keys and
 // lost the token.
@@ -157,9 +157,37 @@ func TestParityReadsDuringARefresh(t *testing.T) {
 	})
 }
 
-// ExMCP: a retry every 30 s for ever, whatever the error.
+// ExMCP: a retry every 30 s forever, whatever the error.
 func TestParityNoRetryOfWhatIsRefused(t *testing.T) {
-	for _, code := range []string{"invalid_grant", "invalid_client", "unauthorized_client"} {
+	// A client that the program configured can be fixed at the server: the
+	// refresh token is kept, and tried again with pauses of up to 5 min.
+	for _, code := range []string{"invalid_client", "unauthorized_client"} {
+		t.Run(code, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				m, old := k.started(k.onDemand())
+				k.srv.InjectAlways(authtest.TokenEndpoint, authtest.OAuthError(code, 400))
+				expire(old)
+				began := time.Now()
+				for time.Since(began) < time.Hour {
+					_, err := m.Token(t.Context())
+					if te := asError[*auth.TokenError](t, err); te.Code != code || time.Until(te.NextAttempt) > 6*time.Minute {
+						t.Fatalf("error %v", err)
+					}
+					time.Sleep(time.Second)
+				}
+				if n := k.refreshes(); n < 15 || n > 22 { // 1, 2, 4 … 256, 300 s
+					t.Errorf("%d refresh requests in an hour", n)
+				}
+				k.srv.ClearFaults(authtest.TokenEndpoint)
+				time.Sleep(6 * time.Minute)
+				if status := k.call(mustToken(t, m)); status != 200 {
+					t.Errorf("after the server was fixed it answers %d", status)
+				}
+			})
+		})
+	}
+	for _, code := range []string{"invalid_grant"} {
 		t.Run(code, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				k := newKit(t, authtest.Config{}, authtest.Protection{})

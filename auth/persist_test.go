@@ -28,7 +28,7 @@ func (k *kit) stored(s auth.Store) *auth.Record {
 }
 
 // A rotated refresh token is stored before the new access token is handed out
-// (design invariant 3).
+// [invariant 3].
 func TestSavedBeforeHandedOut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -88,8 +88,8 @@ func TestLockedBeforeSent(t *testing.T) {
 	})
 }
 
-// If storing fails the token is used, marked, and stored later (design
-// invariant 3).
+// If storing fails the token is used, marked, and stored later
+// [invariant 3].
 func TestUnsavedTokenIsUsedAndSavedLater(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -167,7 +167,7 @@ func TestNewerTokenSupersedesTheUnsavedOne(t *testing.T) {
 	})
 }
 
-// Saving is also tried again when it is the lock that cannot be had.
+// Saving is also tried again when it is the lock that fails.
 func TestSavingIsRetriedWithoutALock(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -263,7 +263,7 @@ func TestStoreThatCannotBeRead(t *testing.T) {
 
 // While the store cannot be read, before the first use or when a login of another
 // process is looked for, it is not read for each call: they get the same error
-// until the next attempt is due (design invariant 11). What a person asks for is
+// until the next attempt is due [invariant 15]. What a person asks for is
 // tried at once.
 func TestStoreThatCannotBeReadIsLeftAlone(t *testing.T) {
 	for name, before := range map[string]func(t *testing.T, m *auth.Manager){
@@ -323,7 +323,7 @@ func TestStoreThatCannotBeReadIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A lock that cannot be had, or a store that fails under it, is retried like
+// A lock that fails, or a store that fails under it, is retried like
 // any transient failure, and the token in use is not lost to it.
 func TestStoreFailsDuringARefresh(t *testing.T) {
 	for _, tc := range []struct {

@@ -1,63 +1,36 @@
 package auth
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/mcptokens/mcptokens/auth/admission"
 )
 
-// Defaults of [PoolConfig].
+// Defaults of PoolConfig, as its comments have them.
 const (
-	DefaultMaxManagers = 10_000
-	DefaultPoolIdle    = time.Hour
+	defaultMaxManagers = 10_000
+	defaultPoolIdle    = time.Hour
 )
-
-// PoolConfig configures a [Pool]. Config is required.
-type PoolConfig struct {
-	// Config returns the configuration of the manager for a subject and a
-	// resource, which the pool puts in the place of its Subject and Resource.
-	// It is called once for each manager that is made, and must not block.
-	// Return the same pointer wherever the rest is the same: the managers share
-	// it, which is most of what they take in memory. It must not be changed
-	// afterwards. Required.
-	//
-	// Give all of them one Store that outlives the pool: a manager that was
-	// idle is closed, and finds its token there when it is needed again. A
-	// configuration without a Store gets one in memory that the pool's
-	// managers share; one without an HTTPClient shares the pool's.
-	Config func(subject, resource string) (*Config, error)
-
-	// MaxManagers is how many managers are kept; beyond that the one that was
-	// idle longest is closed. One that is used, refreshes, authorizes or has a
-	// token that could not be stored is not, so that there may be more for a
-	// while. Default: 10,000.
-	MaxManagers int
-
-	// Idle is how long a manager that nobody uses is kept. Default: 1 hour.
-	Idle time.Duration
-
-	// RefreshIdle lets managers refresh by timer while nobody uses them.
-	// Default: they refresh when they are asked.
-	RefreshIdle bool
-}
 
 // Pool keeps one [Manager] per subject and resource, for gateways that act for
-// many users. Managers are made on demand, and closed when they were idle for
-// long. An idle one has no goroutine and takes less than 1 KiB beside the
+// many users. Managers are made on demand, and closed when they have been idle
+// for long. An idle one has no goroutine and takes less than 1 KiB beside the
 // strings of its token, if it shares its configuration: PERFORMANCE.md has the
 // figures for up to 100,000. Managers that share one also share what is
 // discovered: users of one resource fetch its metadata and its authorization
 // server's once for all of them. What is known of a resource is used for a
 // minute, so that a login which begins right after the resource moved may be one
-// at the server that it left; a token that is rejected has the resource looked up
+// at the server that it left; when a token is rejected, the resource is looked up
 // again. What is known of a server is used for an hour. Make a pool with
 // [NewPool] and Close it.
 type Pool struct {
-	cfg    PoolConfig
-	store  MemoryStore
-	client *http.Client
+	cfg PoolConfig
+	own poolDefaults
 
 	closing sync.WaitGroup // managers being closed, and the timer
 	done    chan struct{}  // closed when Close is through
@@ -68,6 +41,17 @@ type Pool struct {
 	idle    poolMember // the ring of members without users: next is the newest, prev the oldest
 	configs map[*Config]*poolConfig
 	timer   *time.Timer // for the oldest of idle; nil if there is none
+}
+
+// poolDefaults are for configurations that name no store and no client, and what
+// all managers have in common.
+type poolDefaults struct {
+	store  MemoryStore
+	client *http.Client
+	gate   admission.Gate
+	events pooled
+	// elsewhere: a configuration has a store that the pool does not know.
+	elsewhere atomic.Bool
 }
 
 type poolKey struct{ subject, resource string }
@@ -81,7 +65,7 @@ type poolMember struct {
 	prev, next *poolMember // in Pool.idle; nil while there are users
 }
 
-func (m *poolMember) key() poolKey { return poolKey{m.manager.subject, m.manager.resource} }
+func (m *poolMember) key() poolKey { return poolKey{m.manager.vault.subject, m.manager.Resource()} }
 
 // enterIdle makes m the newest of the ring.
 func (m *poolMember) enterIdle(ring *poolMember, now time.Time) {
@@ -104,73 +88,17 @@ type poolConfig struct {
 	members int
 }
 
-// NewPool returns an empty pool. The error is a *[ConfigError].
-func NewPool(cfg PoolConfig) (*Pool, error) {
-	if cfg.Config == nil {
-		return nil, &ConfigError{"PoolConfig.Config", "is nil; set a function that returns the configuration for a subject and a resource"}
-	}
-	if cfg.MaxManagers < 0 || cfg.Idle < 0 {
-		return nil, &ConfigError{"PoolConfig", "MaxManagers and Idle must not be negative; leave them zero for their defaults"}
-	}
-	if cfg.MaxManagers == 0 {
-		cfg.MaxManagers = DefaultMaxManagers
-	}
-	cfg.Idle = orDefault(cfg.Idle, DefaultPoolIdle)
-	p := &Pool{
-		cfg: cfg, client: &http.Client{Timeout: 30 * time.Second}, done: make(chan struct{}),
-		members: make(map[poolKey]*poolMember), configs: make(map[*Config]*poolConfig),
-	}
-	p.idle.prev, p.idle.next = &p.idle, &p.idle
-	return p, nil
-}
-
 // Source returns the tokens of one subject for one resource. It holds no
 // manager, so it can be kept for as long as the pool lives, or made for every
-// request. Errors of its methods are those of [Manager], and of
-// [PoolConfig].Config.
+// request. Errors of its methods are those of [Manager], those of
+// [PoolConfig].Config and AllowResource, and a *[ConfigError] for an empty subject
+// or for a resource that [PoolConfig].Resources does not list.
 func (p *Pool) Source(subject, resource string) *PoolSource {
 	return &PoolSource{pool: p, key: poolKey{subject, resource}}
 }
 
-// PoolSource is a [Source] out of a [Pool].
-type PoolSource struct {
-	pool *Pool
-	key  poolKey
-}
-
-var _ Source = (*PoolSource)(nil)
-
-// Token implements [Source].
-func (s *PoolSource) Token(ctx context.Context) (t *Token, err error) {
-	err = s.Use(func(m *Manager) error {
-		t, err = m.Token(ctx)
-		return err
-	})
-	return t, err
-}
-
-// Resolve implements [Source].
-func (s *PoolSource) Resolve(ctx context.Context, rejected *Token, c Challenge) (t *Token, err error) {
-	err = s.Use(func(m *Manager) error {
-		t, err = m.Resolve(ctx, rejected, c)
-		return err
-	})
-	return t, err
-}
-
-// Resource returns the URL of the resource.
-func (s *PoolSource) Resource() string { return s.key.resource }
-
-// Use calls f with the manager, which is not closed before f returns, and
-// returns f's error. f must not keep the manager.
-func (s *PoolSource) Use(f func(*Manager) error) error {
-	member, err := s.pool.acquire(s.key)
-	if err != nil {
-		return err
-	}
-	defer s.pool.release(member)
-	return f(member.manager)
-}
+// Format makes every fmt verb print the pool without its subjects.
+func (p *Pool) Format(f fmt.State, _ rune) { redact(f, "auth.Pool{}") }
 
 // Len returns how many managers there are.
 func (p *Pool) Len() int {
@@ -216,11 +144,45 @@ func (p *Pool) Close() error {
 		})
 	}
 	wg.Wait()
+	p.own.events.hub.Close()
 	return errors.Join(errs...)
 }
 
 // acquire returns the member for key, made now if need be, and marks it used.
+// The program's own code, which may use the pool, is called without the lock.
 func (p *Pool) acquire(key poolKey) (*poolMember, error) {
+	for {
+		if member, err := p.find(key); member != nil || err != nil {
+			return member, err
+		}
+		made, err := p.make(key)
+		if err != nil {
+			return nil, err
+		}
+		if p.add(key, made) {
+			return made, nil
+		}
+		_ = made.manager.Close() // another call was faster; it has done nothing
+	}
+}
+
+// add makes a member that of its key, and marks it used. It reports false if
+// there is one already, or if the pool is closed.
+func (p *Pool) add(key poolKey, made *poolMember) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.members[key] != nil {
+		return false
+	}
+	p.members[key] = made
+	p.count(made)
+	made.users++
+	p.evict(time.Now())
+	return true
+}
+
+// find returns the member for key, marked used; nil if there is none.
+func (p *Pool) find(key poolKey) (*poolMember, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -228,11 +190,7 @@ func (p *Pool) acquire(key poolKey) (*poolMember, error) {
 	}
 	member, ok := p.members[key]
 	if !ok {
-		var err error
-		if member, err = p.make(key); err != nil {
-			return nil, err
-		}
-		p.members[key] = member
+		return nil, nil
 	}
 	member.leaveIdle()
 	member.users++
@@ -240,10 +198,9 @@ func (p *Pool) acquire(key poolKey) (*poolMember, error) {
 	return member, nil
 }
 
-// make makes a member; nothing is sent, so the lock may be held.
+// make makes a member. Nothing is sent.
 func (p *Pool) make(key poolKey) (*poolMember, error) {
-	canonical, err := checkNames(key.resource, key.subject)
-	if err != nil {
+	if err := p.cfg.allows(key); err != nil {
 		return nil, err
 	}
 	cfg, err := p.cfg.Config(key.subject, key.resource)
@@ -253,29 +210,79 @@ func (p *Pool) make(key poolKey) (*poolMember, error) {
 	if cfg == nil {
 		return nil, &ConfigError{"PoolConfig.Config", "returned nil; return a configuration or an error"}
 	}
-	c := p.configs[cfg]
+	network, err := cfg.Network.policy()
+	if err != nil {
+		return nil, err
+	}
+	canonical, err := cfg.names(network, key.resource, key.subject)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.shared(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &poolMember{manager: newManager(s, key.resource, canonical, key.subject), config: cfg}, nil
+}
+
+// count notes that a member uses its configuration. The pool may have dropped it
+// with the last other member since then. The caller holds p.mu.
+func (p *Pool) count(m *poolMember) {
+	c := p.configs[m.config]
 	if c == nil {
-		s, err := p.share(*cfg)
-		if err != nil {
-			return nil, err
-		}
-		c = &poolConfig{shared: s}
-		p.configs[cfg] = c
+		c = &poolConfig{shared: m.manager.cfg}
+		p.configs[m.config] = c
 	}
 	c.members++
-	return &poolMember{manager: newManager(c.shared, key.resource, canonical, key.subject), config: cfg}, nil
+}
+
+// shared returns what the members of one configuration have in common.
+func (p *Pool) shared(cfg *Config) (*shared, error) {
+	p.mu.Lock()
+	c := p.configs[cfg]
+	p.mu.Unlock()
+	if c != nil {
+		return c.shared, nil
+	}
+	s, err := p.share(*cfg)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, ErrClosed
+	}
+	if c := p.configs[cfg]; c != nil {
+		return c.shared, nil
+	}
+	p.configs[cfg] = &poolConfig{shared: s}
+	return s, nil
 }
 
 // share completes a configuration with what the pool has.
 func (p *Pool) share(cfg Config) (*shared, error) {
 	cfg.NoIdleRefresh = cfg.NoIdleRefresh || !p.cfg.RefreshIdle
-	if cfg.Store == nil {
-		cfg.Store = &p.store
+	switch {
+	case cfg.Store == nil:
+		cfg.Store = p.store()
+	case p.cfg.Store == nil:
+		p.own.elsewhere.Store(true)
 	}
 	if cfg.HTTPClient == nil {
-		cfg.HTTPClient = p.client
+		cfg.HTTPClient = p.own.client
 	}
-	return newShared(cfg)
+	if cfg.TokenRequests == nil {
+		cfg.TokenRequests = &p.own.gate
+	}
+	s, err := newShared(cfg)
+	if err == nil {
+		s.pooled = &p.own.events
+		if cfg.Store == Store(&p.own.store) {
+			s.store.alone, s.policy.Hints = true, false
+		}
+	}
+	return s, err
 }
 
 func (p *Pool) release(member *poolMember) {
@@ -300,7 +307,7 @@ func (p *Pool) arm(now time.Time) {
 	}
 }
 
-// onTimer closes managers when nobody uses the pool.
+// onTimer closes idle managers while no calls come.
 func (p *Pool) onTimer() {
 	defer p.closing.Done()
 	for {
@@ -316,12 +323,12 @@ func (p *Pool) onTimer() {
 			p.mu.Unlock()
 			return
 		}
-		p.mu.Unlock() // for others to come in
+		p.mu.Unlock() // lets others in
 	}
 }
 
-// evict closes managers that are idle too long or too many, a few at a time so
-// that nobody pays for all, and returns how many. The caller holds p.mu.
+// evict closes managers that are idle too long or too many, and returns how
+// many: a few at a time, so that no single call pays for all. The caller holds p.mu.
 func (p *Pool) evict(now time.Time) (closed int) {
 	for range 8 {
 		member := p.idle.prev

@@ -109,7 +109,7 @@ func TestPoolSource(t *testing.T) {
 		if err != nil || k.call(tok) != http.StatusOK {
 			t.Fatalf("Resolve: %v", err)
 		}
-		if again, err := src.Token(t.Context()); err != nil || again != tok {
+		if again, err := src.Token(t.Context()); err != nil || again.AccessToken != tok.AccessToken {
 			t.Errorf("Token: %v, %v", again, err)
 		}
 		if r := p.Source("alice", k.res.URL).Resource(); r != k.res.URL {
@@ -170,7 +170,7 @@ func TestPoolEvictsByTime(t *testing.T) {
 				p := k.pool(auth.PoolConfig{Config: always(k.onDemand()), Idle: idle})
 				want := idle
 				if want == 0 {
-					want = auth.DefaultPoolIdle
+					want = time.Hour
 				}
 				for i := range 20 {
 					k.give(p, strconv.Itoa(i))

@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -51,11 +53,12 @@ func TestNothingIsSentTooLate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := sent.Load()
 			post := func(ctx context.Context) (bool, error) {
-				resp, written, err := m.postForm(ctx, &Server{}, &Client{ID: "c"}, srv.URL, url.Values{"grant_type": {tc.grant}}, "")
+				e := &m.cfg.obtainer.endpoint
+				resp, s, err := e.post(ctx, e.finder.Unguarded(), &Server{}, &Client{ID: "c"}, srv.URL, url.Values{"grant_type": {tc.grant}}, nil)
 				if err == nil {
 					drain(resp.Body)
 				}
-				return written, err
+				return s.whole, err
 			}
 			if _, err := post(t.Context()); err != nil { // so that there is a connection
 				t.Fatal(err)
@@ -70,3 +73,55 @@ func TestNothingIsSentTooLate(t *testing.T) {
 		})
 	}
 }
+
+// What was sent is known from what the transport read of the body, unless it then
+// had no connection to send it on.
+func TestWhatWasSent(t *testing.T) {
+	read := func(r *http.Request, n int64) { _, _ = io.CopyN(io.Discard, r.Body, n) }
+	dial := &net.OpError{Op: "dial", Err: errors.New("refused")}
+	for name, tc := range map[string]struct {
+		do   func(r *http.Request) error
+		want bool
+	}{
+		"nothing was read":             {func(*http.Request) error { return io.ErrUnexpectedEOF }, false},
+		"a part was read":              {func(r *http.Request) error { read(r, 3); return io.ErrUnexpectedEOF }, false},
+		"all was read":                 {func(r *http.Request) error { read(r, r.ContentLength); return io.ErrUnexpectedEOF }, true},
+		"read before there is anybody": {func(r *http.Request) error { read(r, r.ContentLength); return dial }, false},
+		"opened again": {func(r *http.Request) error {
+			read(r, r.ContentLength)
+			var err error
+			if r.Body, err = r.GetBody(); err != nil {
+				return err
+			}
+			return io.ErrUnexpectedEOF
+		}, false},
+		"opened and read again": {func(r *http.Request) error {
+			var err error
+			if r.Body, err = r.GetBody(); err != nil {
+				return err
+			}
+			read(r, r.ContentLength)
+			return io.ErrUnexpectedEOF
+		}, true},
+	} {
+		for _, grant := range []string{"refresh_token", "client_credentials"} {
+			t.Run(name+"/"+grant, func(t *testing.T) {
+				hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) { return nil, tc.do(r) })}
+				m, err := NewManager(Config{Resource: "https://mcp.example.com", HTTPClient: hc})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer m.Close()
+				e := &m.cfg.obtainer.endpoint
+				_, s, err := e.post(t.Context(), hc, &Server{}, &Client{ID: "c"}, "https://as.example.com/token", url.Values{"grant_type": {grant}}, nil)
+				if err == nil || s.whole != tc.want {
+					t.Errorf("whole: %t, want %t (%v)", s.whole, tc.want, err)
+				}
+			})
+		}
+	}
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

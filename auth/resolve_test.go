@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ func (k *kit) unauthorized(scopes ...string) auth.Challenge {
 	return auth.Challenge{Status: 401, Scheme: "Bearer", Error: "invalid_token", Scopes: scopes, ResourceMetadata: k.res.MetadataURL}
 }
 
-// Design invariant 8: a 401 rejects the token that was sent and no other.
+// A 401 rejects the token that was sent and no other [invariant 8].
 func TestLateRejection(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -65,8 +66,8 @@ func TestRejectionOfTheSameString(t *testing.T) {
 	})
 }
 
-// Fifty calls with the same dead token make one refresh, also when Token is
-// asked meanwhile.
+// Fifty calls with the same dead token make one refresh. Who asks meanwhile is
+// given the old token: it may be good elsewhere [invariant 11].
 func TestRejectionRefreshesOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -80,15 +81,19 @@ func TestRejectionRefreshesOnce(t *testing.T) {
 			if i%2 == 0 {
 				got[i], err = m.Resolve(t.Context(), old, k.unauthorized())
 			} else {
-				time.Sleep(100 * time.Millisecond) // the rejection is in: nobody gets the old token
-				got[i], err = m.Token(t.Context())
+				time.Sleep(100 * time.Millisecond) // the rejection is in
+				tok, waits := m.Token(t.Context())
+				if tok != old || waits != nil {
+					t.Errorf("Token of caller %d waits for the refresh: %v", i, waits)
+				}
+				got[i], err = k.send(m, tok)
 			}
 			if err != nil {
 				t.Errorf("caller %d: %v", i, err)
 			}
 		})
 		for i, tok := range got {
-			if tok != got[0] || tok == old {
+			if tok.AccessToken != got[0].AccessToken || tok.AccessToken == old.AccessToken {
 				t.Fatalf("caller %d got %v", i, tok)
 			}
 		}
@@ -136,8 +141,9 @@ func TestRejectionOfACopy(t *testing.T) {
 	})
 }
 
-// A rejected token is not handed out again while its refresh fails, and the
-// callers get the error of that refresh until the next is due.
+// While the refresh of a rejected token fails, those who were rejected get the
+// error of that refresh until the next is due. All others get the token, which
+// other requests may be accepted with [invariant 11].
 func TestRejectedAndNotRefreshed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -149,104 +155,106 @@ func TestRejectedAndNotRefreshed(t *testing.T) {
 		if te.StatusCode != 503 || te.RetryAfter != 4*time.Minute || time.Until(te.NextAttempt) < 3*time.Minute {
 			t.Errorf("error %+v, want 503 with its Retry-After kept", te)
 		}
-		if _, err := m.Token(t.Context()); !errors.Is(err, te) {
-			t.Errorf("Token: %v, want the error of the refresh", err)
+		if tok, err := m.Token(t.Context()); err != nil || tok != old {
+			t.Errorf("Token = %v, %v, want the token that there is", tok, err)
 		}
 		if _, err := m.Resolve(t.Context(), old, k.unauthorized()); !errors.Is(err, te) {
 			t.Errorf("Resolve: %v, want the error of the refresh", err)
 		}
 		k.wantRefreshes(1)
-		if i := m.Info(); i.State != auth.StateExpired || i.LastError == nil {
-			t.Errorf("state %s, last error %v", i.State, i.LastError)
+		if i := m.Info(); !errors.Is(i.LastError, te) || !i.RetryAt.Equal(te.NextAttempt) {
+			t.Errorf("last error %v, next attempt at %v", i.LastError, i.RetryAt)
 		}
 		k.srv.ClearFaults(authtest.TokenEndpoint)
 		time.Sleep(5 * time.Minute)
-		if tok := mustToken(t, m); tok.AccessToken == old.AccessToken {
-			t.Error("the rejected token was handed out")
+		if tok, err := m.Resolve(t.Context(), old, k.unauthorized()); err != nil || tok.AccessToken == old.AccessToken {
+			t.Errorf("Resolve = %v, %v, want another token", tok, err)
 		}
+		k.wantRefreshes(2)
 	})
 }
 
 // A server that rejects every token it is shown gets a bounded number of them,
-// then one at growing intervals.
+// then one at growing intervals, however often it is called. When it is well
+// again the newest token is tried first [invariants 11, 12].
 func TestRejectsEverything(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		k := newKit(t, authtest.Config{}, authtest.Protection{})
-		m, _ := k.started(k.config())
-		var refused *auth.RejectedError
-		try := func() bool {
-			t.Helper()
-			_, err := m.Resolve(t.Context(), mustToken(t, m), k.unauthorized())
-			return !errors.As(err, &refused)
-		}
-		for i := range 3 {
-			if !try() {
-				t.Fatalf("rejection %d: %v", i+1, refused)
-			}
-		}
-		k.wantRefreshes(3)
-		last := mustToken(t, m)
-		if try() {
-			t.Fatal("the fourth fresh token in a row was replaced as well")
-		}
-		k.wantRefreshes(3)
-		if refused.Rejections != 4 || refused.Resource != k.res.URL || time.Until(refused.RetryAt) != 2*time.Second {
-			t.Errorf("error %+v, want 4 rejections and a retry in 2 s", refused)
-		}
-		// Until then nobody gets further, whoever asks.
-		for range 10 {
-			if _, err := m.Resolve(t.Context(), last, k.unauthorized()); !errors.As(err, &refused) || refused.Rejections != 4 {
-				t.Fatalf("Resolve: %v", err)
-			}
-		}
-		k.wantRefreshes(3)
-
-		for i, wait := range []time.Duration{2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
-			wait *= time.Second
-			if got := time.Until(refused.RetryAt); got != wait {
-				t.Fatalf("interval %d is %v, want %v", i, got, wait)
-			}
-			time.Sleep(wait)
-			next, err := m.Resolve(t.Context(), last, k.unauthorized())
-			if err != nil {
-				t.Fatalf("after %v: %v", wait, err)
-			}
-			k.wantRefreshes(4 + i)
-			last = next
-			if _, err := m.Resolve(t.Context(), last, k.unauthorized()); !errors.As(err, &refused) {
-				t.Fatalf("the next fresh token: %v", err)
-			}
-		}
-		// A token that worked for a while is another matter.
-		time.Sleep(5 * time.Minute)
-		next, err := m.Resolve(t.Context(), last, k.unauthorized())
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Minute)
-		if _, err := m.Resolve(t.Context(), next, k.unauthorized()); err != nil {
-			t.Errorf("a token that lived for two minutes: %v", err)
-		}
-	})
+	for name, operations := range map[string]int{"one operation": 1, "many operations": 50} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{AccessTokenTTL: 24 * time.Hour}, authtest.Protection{})
+				m, _ := k.started(k.config())
+				broken := true
+				call := func(i int) (*auth.Token, error) {
+					tok, err := m.Token(t.Context())
+					if err != nil {
+						return nil, err
+					}
+					c := k.unauthorized()
+					c.Operation = strconv.Itoa(i % operations)
+					if !broken {
+						m.Accepted(tok)
+						return tok, nil
+					}
+					return k.insist(m, tok, c, func(*auth.Token) bool { return false })
+				}
+				began, spent := time.Now(), []int{0}
+				for i := 0; time.Since(began) < 4*time.Hour; i++ {
+					_, err := call(i)
+					re := asError[*auth.RejectedError](t, err)
+					if wait := time.Until(re.NextAttempt); re.Resource != k.res.URL || wait <= 0 || wait > 5*time.Minute {
+						t.Fatalf("call %d: %+v, the next attempt in %v", i, re, wait)
+					}
+					if h := int(time.Since(began) / time.Hour); h == len(spent) {
+						spent = append(spent, k.refreshes())
+					}
+					time.Sleep(5 * time.Second)
+				}
+				// At first a few at once, then one in five minutes.
+				for h := 1; h < len(spent); h++ {
+					if n := spent[h] - spent[h-1]; n > 20 || n == 0 {
+						t.Errorf("%d refresh requests in hour %d", n, h)
+					}
+				}
+				broken = false
+				before := k.refreshes()
+				time.Sleep(15 * time.Second)
+				if _, err := call(0); err != nil {
+					t.Errorf("15 s after it is well again: %v", err)
+				}
+				if n := k.refreshes() - before; n != 0 {
+					t.Errorf("%d refreshes when the newest token is good", n)
+				}
+			})
+		})
+	}
 }
 
-// A person is not asked again and again: the first token that a login got and
-// the server rejects is one too many.
+// A person is not asked again and again: what a login got is sent again for a
+// while, and then there is no second login [invariants 10, 13], until the
+// program itself asks for one.
 func TestRejectsEveryLogin(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{NoRefreshToken: true}, authtest.Protection{})
 		m := k.manager(k.discovered())
-		tok, err := m.Resolve(t.Context(), nil, k.unauthorized())
-		if err != nil {
-			t.Fatal(err)
+		never := func(*auth.Token) bool { return false }
+		began := time.Now()
+		_, err := k.insist(m, nil, k.unauthorized(), never)
+		asError[*auth.RejectedError](t, err)
+		if took := time.Since(began); took != 4250*time.Millisecond {
+			t.Errorf("gave up after %v, want 0.25 + 1 + 3 s", took)
 		}
-		tok, err = m.Resolve(t.Context(), tok, k.unauthorized())
-		if err != nil {
-			t.Fatalf("the first rejection: %v", err)
+		for range 20 {
+			if tok, err := m.Token(t.Context()); err == nil {
+				_, err = k.insist(m, tok, k.unauthorized(), never)
+				asError[*auth.RejectedError](t, err)
+			}
+			time.Sleep(10 * time.Second)
 		}
-		_, err = m.Resolve(t.Context(), tok, k.unauthorized())
-		if asError[*auth.RejectedError](t, err); k.srv.Counts().Authorize != 2 {
-			t.Errorf("%d authorizations, want 2", k.srv.Counts().Authorize)
+		if n := k.srv.Counts().Authorize; n != 1 {
+			t.Errorf("%d authorizations, want 1", n)
+		}
+		if tok, err := m.Authorize(t.Context()); err != nil || k.call(tok) != 200 || k.srv.Counts().Authorize != 2 {
+			t.Errorf("Authorize: %v after %d authorizations, want the second", err, k.srv.Counts().Authorize)
 		}
 	})
 }
@@ -283,8 +291,8 @@ func TestNobodyToAsk(t *testing.T) {
 	})
 }
 
-// When the refresh of a rejected token is refused, the rejected token is no
-// good for that.
+// When the refresh of a rejected token is refused, the session has ended: only a
+// login helps, and nobody is given the token any more.
 func TestRejectedAndRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -297,12 +305,13 @@ func TestRejectedAndRefused(t *testing.T) {
 			if te := asError[*auth.TokenError](t, re.Err); te.Code != "invalid_grant" || !slices.Equal(re.Scopes, []string{"a", "b"}) {
 				t.Errorf("error %v for %q", te, re.Scopes)
 			}
-			if got, err := m.Token(t.Context()); err == nil {
-				t.Errorf("Token = %v, which the server has rejected", got)
-			} else {
-				asError[*auth.ReauthorizationRequiredError](t, err)
-			}
+			_, err = m.Token(t.Context())
+			asError[*auth.ReauthorizationRequiredError](t, err)
 		}
+		k.wantRefreshes(1)
+		time.Sleep(time.Until(tok.Expiry))
+		_, err := m.Token(t.Context())
+		asError[*auth.ReauthorizationRequiredError](t, err)
 		if i := m.Info(); i.State != auth.StateReauthorizationRequired || i.HasRefreshToken {
 			t.Errorf("info %+v", i)
 		}
@@ -341,4 +350,31 @@ func TestResolveEnds(t *testing.T) {
 // insufficient is the challenge of a 403.
 func insufficient(scopes ...string) auth.Challenge {
 	return auth.Challenge{Status: 403, Scheme: "Bearer", Error: "insufficient_scope", Scopes: scopes}
+}
+
+// A caller may keep the token that Resolve returned for later requests, about
+// which what happened to the first one says nothing.
+func TestKeptTokenIsForAnyRequest(t *testing.T) {
+	for _, accepted := range []bool{true, false} {
+		t.Run(map[bool]string{true: "of an accepter", false: "of two calls"}[accepted], func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				m, old := k.started(k.config())
+				k.srv.RevokeAccess(old.AccessToken)
+				kept, err := m.Resolve(t.Context(), mustToken(t, m), k.unauthorized())
+				if err != nil || k.call(kept) != 200 {
+					t.Fatalf("Resolve = %v, %v", kept, err)
+				}
+				if accepted {
+					m.Accepted(kept)
+				} else {
+					time.Sleep(time.Minute)
+				}
+				k.srv.RevokeAccess(kept.AccessToken)
+				if tok, err := k.send(m, kept); err != nil || tok.AccessToken == kept.AccessToken {
+					t.Errorf("the next request gets %v, %v", tok, err)
+				}
+			})
+		})
+	}
 }

@@ -3,181 +3,218 @@ package auth
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/discovery"
+	"github.com/mcptokens/mcptokens/auth/internal/flight"
+	"github.com/mcptokens/mcptokens/auth/internal/lifecycle"
+	"github.com/mcptokens/mcptokens/auth/internal/tracing"
 	"github.com/mcptokens/mcptokens/auth/registration"
 	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
-// MaxRetryAfter caps what a server can ask for with Retry-After.
-const MaxRetryAfter = 5 * time.Minute
-
 const (
-	// First wait 0…500 ms, then twice that, up to 0…1 minute: full jitter.
-	backoffInitial = 250 * time.Millisecond
-	backoffMax     = 30 * time.Second
+	// maxRetryAfter caps what a server can ask for with Retry-After.
+	maxRetryAfter = 5 * time.Minute
+
+	// The waits between attempts double up to retryMost: a server that works
+	// again is noticed within that time.
+	retryFirst = 250 * time.Millisecond
+	retryMost  = 5 * time.Second
+
+	// absence comes before the one repetition of a request whose endpoint was not
+	// there: the server may be starting at this moment.
+	absence = 5 * time.Second
 
 	// ambiguousWait comes before the one repetition of a request whose answer
-	// was lost: at once, for a grace period of the server to still run.
+	// was lost. It is short: some servers repeat their answer for a moment.
 	ambiguousWait = 50 * time.Millisecond
-
-	// ambiguousPause follows a refresh whose answers were lost twice; it
-	// doubles each time.
-	ambiguousPause = 5 * time.Second
-
-	// permanentWait is the least time for which the callers get the same error,
-	// also when a request fails for a reason that only an operator can mend.
-	permanentWait = time.Second
 )
 
-// retryClass says what a failure means for the next try (design invariant 10).
-type retryClass uint8
-
-const (
-	// classPermanent: the same request fails again.
-	classPermanent retryClass = iota
-	// classTransient: nothing came of it; the same request may work later.
-	classTransient
-	// classThrottled: the server is busy and may have said for how long.
-	classThrottled
-	// classAmbiguous: the request was written and its answer was lost. A
-	// rotating refresh token may be spent.
-	classAmbiguous
-)
-
-// classify returns the class of err and how long the server asked to wait.
-func classify(err error) (retryClass, time.Duration) {
-	if err == nil {
-		return classPermanent, 0
+// failureOf says what an error means for the next try [invariant 14]. want are
+// the scopes that the request asked for beyond those granted. Errors that are
+// not a token endpoint's say themselves whether the same call can succeed
+// later, by a method Retryable() bool; so can those of the program's own grant or
+// store.
+func failureOf(err error, want []string) lifecycle.Failure {
+	f := lifecycle.Failure{Err: err, Class: lifecycle.Ours}
+	var (
+		token      *TokenError
+		forgotten  *forgottenClient
+		first      *unconfirmed
+		held       *elsewhere
+		doubt      *inDoubt
+		store      *StoreError
+		found      *discovery.Error
+		registered *registration.Error
+		says       interface{ Retryable() bool }
+		link       *LoginRequiredError
+	)
+	switch {
+	case err == nil:
+		return lifecycle.Failure{}
+	case errors.As(err, &link):
+		f.Until, f.Scopes = link.Expires, link.Scopes
+		return f
+	case errors.As(err, &forgotten):
+		f.Err, f.Class = forgotten.error, lifecycle.RefusedToken
+		return f
+	case errors.As(err, &first):
+		f.Err, f.Class = first.error, lifecycle.Transient
+		if errors.As(err, &token) && token.StatusCode == http.StatusNotFound {
+			f.RetryAfter = absence // by then it is there again, if it was only away
+		}
+		return f
+	case errors.As(err, &held):
+		f.Err, f.Class = held.error, lifecycle.Elsewhere
+		return f
+	case errors.As(err, &token):
+		f.Class, f.RetryAfter = token.meaning(len(want) > 0), token.RetryAfter
+		return f
+	case errors.Is(err, ErrNoToken), errors.Is(err, ErrNoRefreshToken), errors.Is(err, errMoved):
+		f.Class = lifecycle.RefusedToken // what there was is gone
+		return f
+	case errors.Is(err, errNewer):
+		f.Class = lifecycle.Transient
+		return f
+	case errors.As(err, &doubt):
+		f.Err, f.Class, f.RetryAfter = doubt.error, lifecycle.Transient, doubt.left
+		return f
 	}
-	var te *TokenError
-	if errors.As(err, &te) {
-		return te.class, te.RetryAfter
+	retryable := errors.As(err, &says) && says.Retryable()
+	if errors.As(err, &store) { // which is permanent only if it says so
+		retryable = says == nil || retryable
 	}
-	// Store errors, discovery and registration say it themselves.
-	var se *StoreError
-	if errors.As(err, &se) {
-		return classTransient, 0
+	if !retryable {
+		return f
 	}
-	var de *discovery.Error
-	if errors.As(err, &de) && de.Temporary() {
-		return classTransient, min(de.RetryAfter, MaxRetryAfter)
+	f.Class = lifecycle.Transient
+	switch {
+	case errors.As(err, &found):
+		f.RetryAfter = min(found.RetryAfter, maxRetryAfter)
+	case errors.As(err, &registered):
+		f.RetryAfter = min(registered.RetryAfter, maxRetryAfter)
 	}
-	var re *registration.Error
-	if errors.As(err, &re) && re.Temporary() {
-		return classTransient, min(re.RetryAfter, MaxRetryAfter)
-	}
-	return classPermanent, 0
+	return f
 }
 
-// newBackOff returns exponential backoff with full jitter: each wait is drawn
-// from zero to twice the interval.
-func newBackOff() *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(backoffInitial),
+// passes reports whether err goes away by itself.
+func passes(err error) bool { return failureOf(err, nil).Class.Passes() }
+
+// isBusy reports whether err says that the server has too much to do.
+func isBusy(err error) bool { return err != nil && failureOf(err, nil).Class == lifecycle.Throttled }
+
+// meaning is the class of a failed token request.
+func (e *TokenError) meaning(scoped bool) lifecycle.Class {
+	if e.class != lifecycle.RefusedRequest {
+		return e.class
+	}
+	switch e.Code {
+	case "":
+		if e.named && e.GrantType == "refresh_token" {
+			return lifecycle.RefusedToken
+		}
+	case "invalid_grant", "refresh_token_not_found", "refresh_token_already_used", "session_not_found", "session_expired", "bad_refresh_token", "invalid_refresh_token":
+		return lifecycle.RefusedToken // the first is RFC 6749's, the others are GoTrue's, GitHub's and Slack's
+	case "invalid_client", "unauthorized_client", "invalid_dpop_proof", "invalid_credentials", "incorrect_client_credentials":
+		return lifecycle.RefusedClient
+	case "invalid_scope":
+		if scoped {
+			return lifecycle.RefusedScopes
+		}
+	}
+	return lifecycle.RefusedRequest
+}
+
+// waits returns waits that double, each up to half longer or shorter at random,
+// up to retryMost. After an operation that failed just before they are that from
+// the start: the server is asked no more often than before.
+func waits(prior int) func() time.Duration {
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(retryFirst),
 		backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(1),
-		backoff.WithMaxInterval(backoffMax),
+		backoff.WithRandomizationFactor(0.5),
 		backoff.WithMaxElapsedTime(0), // the operation has its own bound
 	)
-}
-
-// retried is the result of retry.
-type retried struct {
-	attempts int
-	// next is how long to leave the server alone after a failure.
-	next time.Duration
+	return func() time.Duration {
+		if wait := b.NextBackOff(); prior == 0 && wait < retryMost {
+			return wait
+		}
+		return retryMost - rand.N(retryMost/25)
+	}
 }
 
 // retry runs attempt until it succeeds, fails for good, or the next wait would
-// not end before ctx does. prior is how many operations of this kind failed
-// just before, so that the waits go on growing across them.
-func (m *Manager) retry(ctx context.Context, prior int, attempt func(ctx context.Context) error) (retried, error) {
-	var r retried
-	var b *backoff.ExponentialBackOff
-	ambiguous := false
-	ctx = m.cfg.trace.withResends(ctx)
-	for {
-		r.attempts++
+// not end before ctx does. It returns how often it tried. prior is how many
+// operations of this kind failed just before.
+func retry(ctx context.Context, trace *tracing.Reporter, prior int, attempt func(ctx context.Context) error) (int, error) {
+	var next func() time.Duration
+	ambiguous, proof := prior > 0, false
+	ctx = trace.CountResends(ctx)
+	for n := 1; ; n++ {
 		err := attempt(ctx)
 		if err == nil {
-			m.cfg.trace.attempted(ctx, Attempt{Number: r.attempts})
-			return r, nil
+			trace.Attempt(ctx, authtrace.Attempt{Number: n})
+			return n, nil
 		}
-		if b == nil {
-			b = newBackOff()
-			for range min(prior, 16) {
-				b.NextBackOff()
-			}
+		if next == nil {
+			next = waits(prior)
 		}
-		class, after := classify(err)
-		// The server's wish is a floor, with jitter above it: clients that
-		// were told the same second must not come back in the same second.
-		r.next = max(after+b.NextBackOff(), time.Millisecond)
-		wait := r.next
-		stop := false
-		switch class {
-		case classPermanent:
-			stop = true
-		case classAmbiguous:
+		f := failureOf(err, nil)
+		wait, stop := next(), !f.Class.Passes()
+		switch {
+		case f.RetryAfter > 0:
+			// The server's wish is a floor, with jitter above it: clients that
+			// were given the same second must not come back in the same second.
+			wait += f.RetryAfter
+		case f.Class == lifecycle.Ambiguous:
 			stop, ambiguous, wait = ambiguous, true, ambiguousWait
+		case isProofError(err) && !proof: // RFC 9449: perhaps it came too late, or twice
+			stop, proof, wait = false, true, time.Millisecond
 		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 			stop = true
 		}
 		if stop || ctx.Err() != nil {
-			m.cfg.trace.attempted(ctx, Attempt{Number: r.attempts, Err: err})
-			return r, err
+			trace.Attempt(ctx, authtrace.Attempt{Number: n, Err: err})
+			return n, err
 		}
-		m.cfg.trace.attempted(ctx, Attempt{Number: r.attempts, Wait: wait, Err: err})
-		if ended := m.sleep(ctx, wait); errors.Is(ended, ErrClosed) {
-			return r, ErrClosed
-		} else if ended != nil {
-			return r, err
+		trace.Attempt(ctx, authtrace.Attempt{Number: n, Wait: wait, Err: err})
+		if !sleep(ctx, wait) {
+			if errors.Is(context.Cause(ctx), flight.ErrClosed) {
+				err = ErrClosed
+			}
+			return n, err
 		}
 	}
 }
 
-// sleep waits for d. It ends early with ErrClosed when the manager is closed,
-// which lets requests under way finish but not begin anew, or with ctx's error.
-func (m *Manager) sleep(ctx context.Context, d time.Duration) error {
-	m.mu.Lock()
-	s := &m.st
-	if s.closed {
-		m.mu.Unlock()
-		return ErrClosed
-	}
-	if s.wake == nil {
-		s.wake = make(chan struct{})
-	}
-	wake := s.wake
-	s.sleepers++
-	m.mu.Unlock()
-	defer func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if s.sleepers--; s.sleepers == 0 {
-			s.wake = nil
-		}
-	}()
+// isProofError reports a DPoP proof that the server refused (RFC 9449 section
+// 5). The next proof is a new one.
+func isProofError(err error) bool {
+	var te *TokenError
+	return errors.As(err, &te) && te.Code == "invalid_dpop_proof"
+}
+
+// sleep waits for d. It reports false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
-	case <-wake:
-		return ErrClosed
+		return true
 	case <-ctx.Done():
-		return ctx.Err()
+		return false
 	}
 }
 
 // retryAfter is what the server asked for in either form of Retry-After (RFC
-// 9110 section 10.2.3), at most [MaxRetryAfter].
+// 9110 section 10.2.3), at most [maxRetryAfter].
 func retryAfter(h http.Header) time.Duration {
-	return min(httpx.RetryAfter(h, time.Now()), MaxRetryAfter)
+	return min(httpx.RetryAfter(h, time.Now()), maxRetryAfter)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/mcptokens/mcptokens/auth/authtest"
 )
 
-// What a failure means for the next try (design invariant 10).
+// What a failure means for the next try [invariant 14].
 func TestRetryClasses(t *testing.T) {
 	const many = -1 // with backoff, as long as the refresh may take
 	for _, tc := range []struct {
@@ -88,7 +88,8 @@ func TestRetryClasses(t *testing.T) {
 	}
 }
 
-// Answers that the kit does not give.
+// Answers that the kit does not give. What was understood and cannot be used is
+// not asked for a second time [invariant 14].
 func TestRetryClassesOfAnswers(t *testing.T) {
 	answer := func(status int, body string) roundTrip {
 		return func(r *http.Request) (*http.Response, error) {
@@ -104,11 +105,10 @@ func TestRetryClassesOfAnswers(t *testing.T) {
 		min, max  int
 		retryable bool
 	}{
-		{"no access_token", answer(200, `{"token_type":"Bearer"}`), 2, 2, true},
-		{"no token_type", answer(200, `{"access_token":"a"}`), 2, 2, true},
-		{"foreign token_type", answer(200, `{"access_token":"a","token_type":"mac"}`), 2, 2, true},
-		{"array", answer(200, `[]`), 2, 2, true},
-		{"broken JSON", answer(200, `{"access_token":`), 2, 2, true},
+		{"no access_token", answer(200, `{"token_type":"Bearer"}`), 1, 1, false},
+		{"foreign token_type", answer(200, `{"access_token":"a","token_type":"mac"}`), 1, 1, false},
+		{"array", answer(200, `[]`), 1, 1, false},
+		{"broken JSON", answer(200, `{"access_token":`), 1, 1, false},
 		{"empty", answer(200, ""), 4, 40, true},
 		{"no connection", failure(&net.OpError{Op: "dial", Err: errors.New("connection refused")}), 4, 40, true},
 		{"certificate", failure(x509.UnknownAuthorityError{}), 1, 1, false},
@@ -157,8 +157,8 @@ func TestRetryAfter(t *testing.T) {
 		{authtest.RetryAfterDate(429, 7*time.Second), 7 * time.Second},
 		{authtest.RetryAfterDate(503, 7*time.Second), 7 * time.Second},
 		{authtest.RetryAfter(503, time.Minute), time.Minute}, // longer than a refresh may take
-		{authtest.RetryAfter(503, 24*time.Hour), auth.MaxRetryAfter},
-		{authtest.RetryAfterDate(503, 24*time.Hour), auth.MaxRetryAfter},
+		{authtest.RetryAfter(503, 24*time.Hour), maxRetryAfter},
+		{authtest.RetryAfterDate(503, 24*time.Hour), maxRetryAfter},
 	} {
 		t.Run(tc.fault.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestLostAnswerIsAskedForAgainAtOnce(t *testing.T) {
 }
 
 // Full jitter: no two clients wait the same, and waits grow (RFC 6749 says
-// nothing; design invariant 10).
+// nothing) [invariants 9, 14].
 func TestBackoffGrowsWithJitter(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -236,8 +236,8 @@ func TestBackoffGrowsWithJitter(t *testing.T) {
 }
 
 // After a failure the callers get the cached error until the next attempt is
-// due: 100 calls per millisecond change nothing about the schedule (design
-// invariant 11).
+// due: 100 calls per millisecond change nothing about the schedule
+// [invariant 15].
 func TestNoRequestStorm(t *testing.T) {
 	for _, tc := range []struct {
 		name    string

@@ -66,8 +66,8 @@ func missingScopes(granted, wanted []string) []string {
 }
 
 // splitScopes parses a scope value: words separated by spaces (RFC 6749
-// section 3.3). Words that are no scopes are left out: nobody could ask for
-// them, and they would stand in logs and traces.
+// section 3.3). Words that are no scopes are left out: no request could carry
+// them, and they would appear in logs and traces.
 func splitScopes(s string) []string { return onlyScopes(strings.Fields(s)) }
 
 // onlyScopes is normalizeScopes without the words that are no scopes.
@@ -88,7 +88,7 @@ func isScope(s string) bool {
 
 // maxScopeBytes bounds the scopes that servers can make a manager ask for, all
 // together, as the scope parameter has them. They are kept with the token, and
-// a server that names others each time must not make that grow for ever.
+// a server that names new ones each time must not make them grow without end.
 const maxScopeBytes = 64 << 10
 
 // boundedScopes returns base with all of more, or, if they do not fit, base as

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mcptokens/mcptokens/auth/discovery"
 	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
@@ -39,7 +40,7 @@ func (m *Manager) SetRecord(ctx context.Context, r *Record) error {
 }
 
 // Import is [Manager.SetRecord] for a credential that was kept somewhere else
-// so far. If there is one already, in use or in the [Store], it changes nothing
+// until now. If there is one already, in use or in the [Store], it changes nothing
 // and returns false: since the first import that one has been rotated, and the
 // refresh token of the copy is spent. That is decided under the store's lock,
 // so any number of processes may import the same copy at once.
@@ -51,51 +52,45 @@ func (m *Manager) Import(ctx context.Context, r *Record) (imported bool, err err
 }
 
 func (m *Manager) setRecordFrom(ctx context.Context, r *Record, onlyIfNone bool) (bool, error) {
-	if err := m.checkForeign(r); err != nil {
+	if err := m.cfg.checkForeign(r); err != nil {
 		return false, err
 	}
-	if err := m.loadNow(ctx); err != nil {
-		return false, err
-	}
-	done, err := m.enter()
+	done, err := m.loaded(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer done()
-	unlock, err := m.lockStore(ctx)
-	if err != nil {
+	ctx = m.about(ctx)
+	tx, err := m.vault.begin(ctx)
+	defer tx.end()
+	if err != nil || onlyIfNone && tx.Token != nil {
+		m.tell(m.caughtUp())
 		return false, err
 	}
-	defer unlock()
-	if err := m.reread(ctx); err != nil {
-		return false, err
-	}
-	m.mu.Lock()
-	rec := *m.st.rec
-	m.mu.Unlock()
-	if onlyIfNone && rec.Token != nil {
-		return false, nil
-	}
-	if bound := m.boundIssuer(&rec); r.Issuer != "" && bound != "" && bound != r.Issuer {
+	rec := *tx.Record
+	if bound := m.cfg.obtainer.clients.bound(&rec); r.Issuer != "" && bound != "" && !discovery.SameIssuer(bound, r.Issuer) {
 		return false, &IssuerError{Expected: bound, Actual: r.Issuer}
 	}
 	rec.Token, rec.Obtained = r.Token.seal(), r.Obtained.Round(0)
+	rec.Token.evidence = &evidence{since: m.cfg.obtainer.finder.Now()}
 	if r.Issuer != "" {
 		if r.Issuer != rec.Issuer {
-			rec.Registration = nil // registered with the other one
+			rec.Registration, rec.Endpoints = nil, nil // those of the other one
 		}
 		rec.Issuer, rec.Resource = r.Issuer, r.Resource
 	}
-	if r.Registration != nil && m.cfg.Client.ID == "" {
+	if r.Registration != nil && m.cfg.obtainer.clients.configured.ID == "" {
 		reg := *r.Registration
 		rec.Registration = &reg
 	}
 	rec.Requested = unionScopes(rec.Requested, r.Requested)
-	return true, m.install(ctx, &rec)
+	err = tx.install(ctx, &rec)
+	m.tell(m.changed(err))
+	return true, err
 }
 
-// checkForeign validates what somebody else knows of a token.
-func (m *Manager) checkForeign(r *Record) error {
+// checkForeign validates what another program knows of a token.
+func (s *shared) checkForeign(r *Record) error {
 	if r == nil || r.Token == nil || (r.Token.AccessToken == "" && r.Token.RefreshToken == "") {
 		return &ConfigError{"Token", "has neither AccessToken nor RefreshToken; set one"}
 	}
@@ -105,17 +100,17 @@ func (m *Manager) checkForeign(r *Record) error {
 	}
 	if typ := canonicalTokenType(t.TokenType); typ != "Bearer" && typ != "DPoP" {
 		return &ConfigError{"Token.TokenType", "must be Bearer or DPoP; leave it empty for Bearer"}
-	} else if typ == "DPoP" && (m.cfg.DPoP == nil || t.binding == nil) {
+	} else if typ == "DPoP" && (s.store.keys == nil || t.binding == nil) {
 		return &ConfigError{"Token.TokenType", "is DPoP, which takes a manager with Config.DPoP and a token that another such manager handed out, with its key in it"}
 	}
 	if r.Obtained.After(wallNow().Add(time.Minute)) {
 		return &ConfigError{"Record.Obtained", "is in the future; leave it zero if it is not known"}
 	}
 	if r.Issuer != "" {
-		if _, err := httpx.CheckURL("Record.Issuer", r.Issuer); err != nil {
-			return &ConfigError{"Record.Issuer", "must be an absolute https URL (http only for a loopback host) without user information or fragment"}
+		if _, err := httpx.CheckURLIn(s.network, "Record.Issuer", r.Issuer); err != nil {
+			return badURL("Record.Issuer", r.Issuer, err)
 		}
-		if configured := m.configuredIssuer(); configured != "" && configured != r.Issuer {
+		if configured := s.store.first(); configured != "" && configured != r.Issuer {
 			return &IssuerError{Expected: configured, Actual: r.Issuer}
 		}
 	}
@@ -125,7 +120,7 @@ func (m *Manager) checkForeign(r *Record) error {
 		return &ConfigError{"Record.Registration.ClientID", "is empty; set the client that the token was issued to, or leave Registration nil"}
 	case r.Issuer == "":
 		return &ConfigError{"Record.Issuer", "is empty but Registration is set; name the issuer that the client is registered with"}
-	case m.cfg.Client.ID != "" && m.cfg.Client.ID != reg.ClientID:
+	case s.store.client.ID != "" && s.store.client.ID != reg.ClientID:
 		return &ConfigError{"Record.Registration.ClientID", "is not Config.Client.ID, which is what refresh requests are sent as; make them the same, or leave Config.Client empty"}
 	}
 	return nil

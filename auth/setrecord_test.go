@@ -12,7 +12,7 @@ import (
 	"github.com/mcptokens/mcptokens/auth/registration"
 )
 
-// registered is a client that somebody else registered with the kit's server.
+// registered is a client that another program registered with the kit's server.
 func (k *kit) registered() *registration.Client {
 	k.t.Helper()
 	c, err := registration.Register(k.t.Context(), k.srv.Client(), k.srv.Endpoint(authtest.RegistrationEndpoint), registration.Metadata{
@@ -75,7 +75,7 @@ func TestSetRecord(t *testing.T) {
 		}
 	})
 
-	// A lifetime that is known shrinks the window (design invariant 7).
+	// A lifetime that is known shrinks the window [invariant 7].
 	t.Run("short-lived", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			k := newKit(t, authtest.Config{AccessTokenTTL: 4 * time.Minute}, authtest.Protection{})
@@ -242,7 +242,7 @@ func TestImport(t *testing.T) {
 				s.fail(tc.load, nil, tc.lock)
 				imported, err := m.Import(t.Context(), rec)
 				if e := asError[*auth.StoreError](t, err); imported || e.Op != tc.op {
-					t.Errorf("%v, %v, want none for want of a %s", imported, err, tc.op)
+					t.Errorf("%v, %v, want none without a %s", imported, err, tc.op)
 				}
 			}
 			s.fail(nil, errDisk, nil)

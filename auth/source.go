@@ -21,3 +21,13 @@ type Source interface {
 	// error says why there is no point in resending.
 	Resolve(ctx context.Context, rejected *Token, c Challenge) (*Token, error)
 }
+
+// Accepter is implemented by a [Source] that learns from success. It is
+// optional: a transport that tells a source which tokens were accepted lets it
+// tell a bad token from a bad request.
+type Accepter interface {
+	// Accepted says that a server accepted t: it answered a request with t by
+	// anything but a challenge about the token. It costs one atomic load once
+	// that is known, so call it for every response.
+	Accepted(t *Token)
+}

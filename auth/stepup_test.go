@@ -11,44 +11,37 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/grant"
 )
 
-// steps is a tracer that keeps what it is told of step-ups and discovery.
+// steps is a tracer that keeps what it hears of step-ups and discovery.
 type steps struct {
+	authtrace.Nop
 	mu       sync.Mutex
-	started  []auth.StepUpStart
-	ended    []auth.StepUpEnd
-	searches []auth.DiscoveryEnd
+	started  []authtrace.StepUpStart
+	ended    []authtrace.StepUpEnd
+	searches []authtrace.DiscoveryEnd
 }
 
-func (*steps) TraceRefreshStart(ctx, _ context.Context, _ auth.RefreshStart) context.Context {
+func (s *steps) Start(ctx, _ context.Context, d authtrace.Start) context.Context {
+	if d, ok := d.(authtrace.StepUpStart); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.started = append(s.started, d)
+	}
 	return ctx
 }
 
-func (*steps) TraceRefreshEnd(context.Context, auth.RefreshEnd) {}
-
-func (s *steps) TraceStepUpStart(ctx context.Context, d auth.StepUpStart) context.Context {
+func (s *steps) End(_ context.Context, d authtrace.End) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.started = append(s.started, d)
-	return ctx
-}
-
-func (s *steps) TraceStepUpEnd(_ context.Context, d auth.StepUpEnd) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = append(s.ended, d)
-}
-
-func (s *steps) TraceDiscoveryStart(ctx context.Context, _ auth.DiscoveryStart) context.Context {
-	return ctx
-}
-
-func (s *steps) TraceDiscoveryEnd(_ context.Context, d auth.DiscoveryEnd) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.searches = append(s.searches, d)
+	switch d := d.(type) {
+	case authtrace.StepUpEnd:
+		s.ended = append(s.ended, d)
+	case authtrace.DiscoveryEnd:
+		s.searches = append(s.searches, d)
+	}
 }
 
 // paths are how the step-ups ended; "error" for those that failed.
@@ -304,8 +297,8 @@ func TestStepUpWithoutToken(t *testing.T) {
 	})
 }
 
-// The seed's own call: merged with what there is, by the refresh token, else
-// an error with the whole list.
+// Scopes that the program asks for are merged with what there is, by the refresh
+// token; else the error has the whole list.
 func TestUpgradeScopes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{RefreshWidens: true}, authtest.Protection{})
@@ -364,5 +357,39 @@ func TestUpgradeScopes(t *testing.T) {
 				t.Errorf("traced %q, want the end of the wait", s.paths())
 			}
 		})
+	})
+}
+
+// That one authorization server does not widen scopes by refresh says nothing
+// about the next one.
+func TestNarrowServerIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var issuers []string
+		k := newKit(t, authtest.Config{}, authtest.Protection{Metadata: func(doc map[string]any) { doc["authorization_servers"] = issuers }})
+		issuers = []string{k.srv.Issuer}
+		next := authtest.NewServerConfig(t, authtest.Config{Peer: k.srv, RefreshWidens: true})
+		cfg := k.discovered()
+		cfg.NoIdleRefresh = true
+		m := k.manager(cfg)
+		if _, err := m.Authorize(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, scope := range []string{"a", "b"} {
+			if tok, err := m.UpgradeScopes(t.Context(), scope); err != nil || k.refreshes() != 1 {
+				t.Fatalf("upgrade %d: %v, %v after %d refreshes, want only the first to try one", i, tok, err, k.refreshes())
+			}
+		}
+		m.Accepted(mustToken(t, m)) // else nobody would be asked to log in once more
+		issuers = []string{next.Issuer}
+		if _, err := k.replace(m, mustToken(t, m)); err != nil || m.Info().Issuer != next.Issuer {
+			t.Fatalf("%v, issuer %s", err, m.Info().Issuer)
+		}
+		before := next.Counts()
+		if tok, err := m.UpgradeScopes(t.Context(), "c"); err != nil {
+			t.Errorf("UpgradeScopes = %v, %v", tok, err)
+		}
+		if c := next.Counts(); c.Refreshes != before.Refreshes+1 || c.Authorize != before.Authorize {
+			t.Errorf("%d refreshes and %d logins at the new server, want one refresh", c.Refreshes-before.Refreshes, c.Authorize-before.Authorize)
+		}
 	})
 }

@@ -180,7 +180,7 @@ func TestSpentTokenDoesNotWin(t *testing.T) {
 }
 
 // Who was refused with a refresh token drops that one, also in the moment in
-// which somebody else stores theirs (design invariant 6).
+// which another process stores its own [invariant 6].
 func TestDropLosesAgainstTheWinner(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(store)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,6 +147,46 @@ func TestProbeComesBeforeTheUser(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lateReader is a store whose reads end a second after they saw the record.
+type lateReader struct {
+	*remote
+	slow atomic.Bool
+}
+
+func (s *lateReader) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
+	rec, err := s.remote.Load(ctx, key)
+	if s.slow.Load() {
+		time.Sleep(time.Second)
+	}
+	return rec, err
+}
+
+// A change while the store is read, for an earlier change, is read too.
+func TestChangeDuringARead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k, s := newKit(t, authtest.Config{}, authtest.Protection{}), &lateReader{remote: new(remote)}
+		cfg := k.onDemand()
+		cfg.Store = s
+		here, _ := k.started(cfg)
+		there := k.manager(func() auth.Config { c := cfg; c.Store = s.remote; return c }())
+		synctest.Wait()
+		s.slow.Store(true)
+		if _, err := there.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // here reads
+		fresh, err := there.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		if tok := mustToken(t, here); tok.AccessToken != fresh.AccessToken {
+			t.Error("the second change was not seen")
+		}
+		k.wantRefreshes(2)
+	})
 }
 
 // What another process does is known here before anybody asks.
@@ -369,8 +410,8 @@ func TestSlowLockLeavesTimeForTheRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(auth.DefaultRefreshTimeout*3/5-time.Second, unlock)
-		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.DelayAfter(auth.DefaultRefreshTimeout*2/5-time.Second))
+		time.AfterFunc(refreshTimeout*3/5-time.Second, unlock)
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.DelayAfter(refreshTimeout*2/5-time.Second))
 		if tok, err := m.Refresh(t.Context()); err != nil || k.call(tok) != http.StatusOK {
 			t.Errorf("Refresh: %v, %v", tok, err)
 		}

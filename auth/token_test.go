@@ -70,7 +70,7 @@ func TestAuthorizationIsBuiltOncePerToken(t *testing.T) {
 	}
 	own := &auth.Token{AccessToken: "b", TokenType: "dpop"} // never seen by a manager
 	if got := own.Authorization(); got != "DPoP b" {
-		t.Errorf("Authorization() of a token of one's own = %q", got)
+		t.Errorf("Authorization() of a hand-made token = %q", got)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestSetRefreshTokenAlone(t *testing.T) {
 	})
 }
 
-// Inside the window the token is served at once and refreshed behind (issue 2).
+// Inside the window the token is served at once and refreshed behind.
 func TestServedAtOnceInsideTheWindow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -185,7 +185,7 @@ func TestExpiryIsDecidedWhenAsked(t *testing.T) {
 }
 
 // Without expires_in nothing is guessed: the token is used until it is
-// rejected (design invariant 7).
+// rejected [invariant 7].
 func TestNoExpiresIn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{NoExpiresIn: true}, authtest.Protection{})
@@ -224,7 +224,7 @@ func TestNoExpiresIn(t *testing.T) {
 	})
 }
 
-// A 401 for one token is nothing against its successor (design invariant 8),
+// A 401 for one token is nothing against its successor [invariant 8],
 // nor against a token that another manager happened to number the same.
 func TestTokensOfTwoManagersAreNotMixedUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -284,7 +284,7 @@ func TestInfoStates(t *testing.T) {
 		if i := want(auth.StateExpired); !i.Refreshing {
 			t.Error("Info does not say that a refresh is under way")
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(70 * time.Second)
 		k.srv.ClearFaults(authtest.TokenEndpoint)
 		if i := m.Info(); i.Refreshing || i.LastError == nil {
 			t.Errorf("after a failed refresh: %+v", i)

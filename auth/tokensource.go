@@ -9,8 +9,8 @@ import (
 // TokenSource returns the manager as an [oauth2.TokenSource], for code that
 // takes one. Its Token method waits no longer than ctx, and returns the errors
 // of [Manager.Token]; the granted scopes are in the token's Extra("scope"), as
-// in a token response. The tokens carry no refresh token: who refreshes it
-// behind the manager's back burns it.
+// in a token response. The tokens carry no refresh token: a refresh behind
+// the manager's back would spend it.
 //
 // It answers no challenges, which transport.RoundTripper does. And
 // oauth2.NewClient keeps a token until 10 seconds before its expiry, whatever

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,9 +17,10 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 )
 
-// story is a tracer that writes down what it is told, one line each, in order.
+// story is a tracer that writes down what it hears, one line each, in order.
 // The name of an operation is in its context, so that a line can say under which
 // one it came.
 type story struct {
@@ -40,7 +42,7 @@ func (s *story) say(ctx context.Context, format string, args ...any) {
 	s.lines = append(s.lines, strings.TrimSpace(under(ctx)+": "+fmt.Sprintf(format, args...)))
 }
 
-// told returns the lines so far and begins anew.
+// told returns the lines so far and begins again.
 func (s *story) told() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,43 +55,56 @@ func (s *story) start(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, storyKey{}, name)
 }
 
-func (s *story) TraceRefreshStart(ctx, caller context.Context, d auth.RefreshStart) context.Context {
-	s.say(ctx, "refresh for %q", under(caller))
-	return s.start(ctx, "refresh")
-}
-func (s *story) TraceRefreshEnd(ctx context.Context, d auth.RefreshEnd) { s.say(ctx, "%s", d.Outcome) }
-func (s *story) TraceAttempt(ctx context.Context, d auth.Attempt)       { s.say(ctx, "attempt %d", d.Number) }
-func (s *story) TraceStep(ctx context.Context, d auth.Step) {
-	s.say(ctx, "%s %v %v", d.Kind, d.Duration, d.Err)
-}
-func (s *story) TraceRequestStart(ctx context.Context, d auth.RequestStart) context.Context {
-	s.say(ctx, "%s %s, resend %d", d.Method, d.URL.Path+d.URL.RawQuery, d.Resend)
-	return s.start(ctx, under(ctx)+" request")
-}
-func (s *story) TraceRequestEnd(ctx context.Context, d auth.RequestEnd) {
-	s.say(ctx, "%d %v", d.StatusCode, d.Err)
-}
-func (s *story) TraceWaitStart(ctx, operation context.Context, d auth.WaitStart) context.Context {
-	s.say(ctx, "waits for %s %q", d.For, under(operation))
+func (s *story) Start(ctx, link context.Context, d authtrace.Start) context.Context {
+	switch d := d.(type) {
+	case authtrace.RefreshStart:
+		s.say(ctx, "refresh for %q", under(link))
+		return s.start(ctx, "refresh")
+	case authtrace.RequestStart:
+		s.say(ctx, "%s %s, resend %d", d.Method, d.URL.Path+d.URL.RawQuery, d.Resend)
+		return s.start(ctx, under(ctx)+" request")
+	case authtrace.WaitStart:
+		s.say(ctx, "waits for %s %q", d.For, under(link))
+	case authtrace.AuthorizationStart:
+		return s.start(ctx, "authorization")
+	case authtrace.UserStart:
+		s.say(ctx, "asks the user")
+		return s.start(ctx, "user")
+	case authtrace.ExchangeStart:
+		s.say(ctx, "exchanges by %s", d.Grant)
+		return s.start(ctx, "exchange")
+	}
 	return ctx
 }
-func (s *story) TraceWaitEnd(ctx context.Context, d auth.WaitEnd) {
-	s.say(ctx, "waited for %s %v %v", d.For, d.Duration, d.Err)
+
+func (s *story) End(ctx context.Context, d authtrace.End) {
+	switch d := d.(type) {
+	case authtrace.RefreshEnd:
+		s.say(ctx, "%s", d.Outcome)
+	case authtrace.RequestEnd:
+		s.say(ctx, "%d %v", d.StatusCode, d.Err)
+	case authtrace.WaitEnd:
+		s.say(ctx, "waited for %s %v %v", d.For, d.Duration, d.Err)
+	case authtrace.UserEnd:
+		s.say(ctx, "answered %v", d.Err)
+	case authtrace.ExchangeEnd:
+		s.say(ctx, "%v", d.Err)
+	}
 }
-func (s *story) TraceAuthorizationStart(ctx, _ context.Context, _ auth.AuthorizationStart) context.Context {
-	return s.start(ctx, "authorization")
+
+func (s *story) Point(ctx context.Context, d authtrace.Point) {
+	switch d := d.(type) {
+	case authtrace.Attempt:
+		s.say(ctx, "attempt %d", d.Number)
+	case authtrace.Step:
+		s.say(ctx, "%s %v %v", d.Kind, d.Duration, d.Err)
+	case authtrace.Resend:
+		s.say(ctx, "resends %q after %v, try %d", d.Operation, d.Delay, d.Tries)
+	case authtrace.Refused:
+		s.say(ctx, "refused %q for %v: %T", d.Operation, time.Until(d.RetryAt), d.Err)
+	}
 }
-func (s *story) TraceAuthorizationEnd(context.Context, auth.AuthorizationEnd) {}
-func (s *story) TraceUserStart(ctx context.Context, d auth.UserStart) context.Context {
-	s.say(ctx, "asks the user")
-	return s.start(ctx, "user")
-}
-func (s *story) TraceUserEnd(ctx context.Context, d auth.UserEnd) { s.say(ctx, "answered %v", d.Err) }
-func (s *story) TraceExchangeStart(ctx context.Context, d auth.ExchangeStart) context.Context {
-	s.say(ctx, "exchanges by %s", d.Grant)
-	return s.start(ctx, "exchange")
-}
-func (s *story) TraceExchangeEnd(ctx context.Context, d auth.ExchangeEnd) { s.say(ctx, "%v", d.Err) }
+
 func (s *story) TraceManagerOpen(m *auth.Manager) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,6 +213,155 @@ func TestTracerIsToldOfTheUsersTime(t *testing.T) {
 	})
 }
 
+// A call that sends a request again with the same token says so, under its own
+// context, when the wait is over.
+func TestTracerIsToldOfResends(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := &story{open: map[*auth.Manager]bool{}}
+		cfg := k.onDemand()
+		cfg.Tracer = s
+		m, _ := k.started(cfg, "a")
+		tok, err := m.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s.told()
+		c := k.unauthorized()
+		c.Operation = "tools/call x"
+		ctx := s.start(t.Context(), "call")
+		for range 2 {
+			if tok, err = m.Resolve(ctx, tok, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		gone, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := m.Resolve(gone, tok, c); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Resolve: %v, want that it left before the third", err)
+		}
+		k.wantStory(s,
+			`call: resends "tools/call x" after 250ms, try 1`,
+			`call: resends "tools/call x" after 1s, try 2`,
+		)
+	})
+}
+
+// A call that gets an error while nothing is sent says so. One that has waited
+// for the operation that failed does not: its wait has told that.
+func TestTracerIsToldOfRefusals(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := &story{open: map[*auth.Manager]bool{}}
+		cfg := k.onDemand()
+		cfg.Tracer = s
+		m, old := k.started(cfg, "a")
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.OAuthError("invalid_client", 401))
+		c := k.unauthorized()
+		c.Operation = "tools/call x"
+		first := s.start(t.Context(), "first")
+		if _, err := m.Resolve(first, old, c); err == nil {
+			t.Fatal("Resolve: no error")
+		}
+		synctest.Wait()
+		for _, line := range s.told() {
+			if strings.Contains(line, "refused \"") {
+				t.Errorf("told %s, but the call has waited for a refresh", line)
+			}
+		}
+		_, err := m.Resolve(s.start(t.Context(), "pause"), old, c)
+		te := asError[*auth.TokenError](t, err)
+		k.wantStory(s, fmt.Sprintf(`pause: refused "tools/call x" for %v: *auth.TokenError`, time.Until(te.NextAttempt)))
+
+		// Servers reject every token.
+		k.srv.ClearFaults(authtest.TokenEndpoint)
+		time.Sleep(10 * time.Minute)
+		for i := range 5 {
+			tok, err := m.Token(t.Context())
+			if err != nil {
+				break
+			}
+			c.Operation = fmt.Sprint(i)
+			if _, err := k.insist(m, tok, c, func(*auth.Token) bool { return false }); err == nil {
+				t.Fatal("no error though every token is rejected")
+			}
+		}
+		synctest.Wait()
+		s.told()
+		_, err = m.Token(s.start(t.Context(), "bar"))
+		re := asError[*auth.RejectedError](t, err)
+		k.wantStory(s, fmt.Sprintf(`bar: refused "" for %v: *auth.RejectedError`, time.Until(re.NextAttempt)))
+	})
+}
+
+// Each caller of an operation that was given up hears at once, others go on.
+func TestTracerIsToldOfRefusedOperations(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := &story{open: map[*auth.Manager]bool{}}
+		cfg := k.onDemand()
+		cfg.Tracer = s
+		m, tok := k.started(cfg, "a")
+		m.Accepted(mustToken(t, m))
+		c := k.unauthorized()
+		c.Operation = "tools/call x"
+		ctx := s.start(t.Context(), "call")
+		for {
+			next, err := m.Resolve(ctx, tok, c)
+			if err != nil {
+				break
+			}
+			if tok = next; tok.AccessToken != mustToken(t, m).AccessToken {
+				t.Fatal("another token is in use")
+			}
+		}
+		synctest.Wait()
+		var got []string
+		for _, line := range s.told() {
+			if strings.HasPrefix(line, "call: re") {
+				got = append(got, line)
+			}
+		}
+		want := []string{
+			`call: resends "tools/call x" after 0s, try 1`,    // the old token, which works elsewhere
+			`call: resends "tools/call x" after 250ms, try 1`, // its successor
+			`call: resends "tools/call x" after 1s, try 2`,
+			`call: resends "tools/call x" after 3s, try 3`,
+			`call: refused "tools/call x" for 15s: *auth.RejectedError`,
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("told\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+		}
+		if _, err := m.Resolve(s.start(t.Context(), "second"), mustToken(t, m), c); err == nil {
+			t.Fatal("Resolve: no error")
+		}
+		if _, err := m.Token(s.start(t.Context(), "other")); err != nil {
+			t.Errorf("Token: %v", err)
+		}
+		k.wantStory(s, `second: refused "tools/call x" for 15s: *auth.RejectedError`)
+	})
+}
+
+// A look into the store for a caller who has a token is a wait for the store.
+func TestTracerIsToldOfLooks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := &story{open: map[*auth.Manager]bool{}}
+		cfg := k.onDemand()
+		cfg.Tracer, cfg.Store = s, new(store) // which gives no hints
+		m, _ := k.started(cfg, "a")
+		s.told()
+		time.Sleep(time.Minute)
+		for _, name := range []string{"first", "second"} { // which needs none so soon
+			if _, err := m.Token(s.start(t.Context(), name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k.wantStory(s, `first: waits for store ""`, `first: waited for store 0s <nil>`)
+	})
+}
+
 // Each redirect is a request of its own, and a resend.
 func TestTracerIsToldOfRedirects(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -245,7 +409,7 @@ func TestTracerIsToldOfBrokenAnswers(t *testing.T) {
 }
 
 // Who leaves before the operation has begun gets no context of it, and no
-// tracer waits for ever.
+// tracer waits forever.
 func TestWaitThatEndsAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := newKit(t, authtest.Config{}, authtest.Protection{})
@@ -291,20 +455,20 @@ func TestLogTellsTheStory(t *testing.T) {
 		}
 		out := strings.NewReplacer(k.srv.URL, "AS", k.res.URL, "MCP", strings.TrimSuffix(k.res.URL, "/mcp"), "RS").Replace(w.String())
 		for _, line := range []string{
-			`level=INFO msg="authorization begins" grant=authorization_code trigger=explicit`,
-			`level=DEBUG msg=request method=GET url=RS/.well-known/oauth-protected-resource/mcp status=200 resend=0`,
-			`level=INFO msg="client registered" issuer=AS`,
-			`level=DEBUG msg="user asked"`,
-			`level=DEBUG msg=store step=lock`,
-			`level=DEBUG msg=store step=save`,
-			`level=INFO msg=authorized issuer=AS grant=authorization_code`,
-			`level=DEBUG msg=waited for=authorization`,
-			`level=DEBUG msg=request method=POST url=AS/token status=503 resend=0`,
-			`level=INFO msg="request failed and will be sent again" attempt=1 error="`,
-			`level=DEBUG msg=request method=POST url=AS/token status=200 resend=1`,
-			`level=INFO msg="token refreshed" issuer=AS trigger=expired attempts=2`,
-			`level=INFO msg=step-up required=[b] granted=[b] path=authorization`,
-			`level=INFO msg="token revoked" issuer=AS`,
+			`level=INFO msg="authorization begins" resource=MCP grant=authorization_code trigger=explicit`,
+			`level=DEBUG msg=request resource=MCP method=GET url=RS/.well-known/oauth-protected-resource/mcp status=200 resend=0`,
+			`level=INFO msg="client registered" resource=MCP issuer=AS`,
+			`level=DEBUG msg="user asked" resource=MCP issuer=AS`,
+			`level=DEBUG msg=store resource=MCP issuer=AS step=lock`,
+			`level=DEBUG msg=store resource=MCP issuer=AS step=save`,
+			`level=INFO msg=authorized resource=MCP grant=authorization_code trigger=explicit issuer=AS`,
+			`level=DEBUG msg=waited resource=MCP issuer=AS for=authorization`,
+			`level=DEBUG msg=request resource=MCP issuer=AS method=POST url=AS/token status=503 resend=0`,
+			`level=INFO msg="request failed and will be sent again" resource=MCP issuer=AS attempt=1 error="token request (refresh_token) to AS: HTTP 503"`,
+			`level=DEBUG msg=request resource=MCP issuer=AS method=POST url=AS/token status=200 resend=1`,
+			`level=INFO msg="token refreshed" resource=MCP issuer=AS trigger=expired attempts=2`,
+			`level=INFO msg=step-up resource=MCP issuer=AS required=[b] granted=[b] path=authorization`,
+			`level=INFO msg="token revoked" resource=MCP issuer=AS`,
 		} {
 			if !strings.Contains(out, line) {
 				t.Errorf("no line %s", line)

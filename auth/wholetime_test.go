@@ -12,7 +12,7 @@ import (
 // it took long, spends the refresh token for an answer that nobody reads. So it
 // is not sent, whatever it was that took long.
 func TestRequestsHaveTheirWholeTime(t *testing.T) {
-	const answer = auth.DefaultRefreshTimeout * 2 / 5 * 89 / 100 // almost all that a request may take
+	const answer = refreshTimeout * 2 / 5 * 89 / 100 // almost all that a request may take
 	for name, delay := range map[string]func(t *testing.T, k *kit, s *remote, d time.Duration){
 		"backoff": func(_ *testing.T, k *kit, _ *remote, d time.Duration) {
 			k.srv.Inject(authtest.TokenEndpoint, authtest.RetryAfter(503, d))
@@ -32,7 +32,7 @@ func TestRequestsHaveTheirWholeTime(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for d := time.Second; d < auth.DefaultRefreshTimeout; d += time.Second {
+			for d := time.Second; d < refreshTimeout; d += time.Second {
 				bubble(t, func(t *testing.T) {
 					k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(remote)
 					cfg := k.onDemand()
@@ -44,7 +44,11 @@ func TestRequestsHaveTheirWholeTime(t *testing.T) {
 					k.srv.InjectAlways(authtest.TokenEndpoint, authtest.DelayAfter(answer))
 					began := time.Now()
 					tok, err := m.Token(t.Context())
-					if took := time.Since(began); took > auth.DefaultRefreshTimeout {
+					most := refreshTimeout
+					if name == "lock" {
+						most = d + answer + time.Millisecond // another process is waited for beyond our own time
+					}
+					if took := time.Since(began); took > most {
 						t.Errorf("%v: took %v", d, took)
 					}
 					for end := time.Now().Add(5 * time.Minute); err != nil && time.Now().Before(end); {

@@ -105,7 +105,7 @@ func install(ctx context.Context, cache string, log io.Writer) (*suite, error) {
 	}
 	out, err := exec.CommandContext(ctx, s.node, "--version").Output()
 	if err != nil {
-		return nil, fmt.Errorf("the fetched Node.js does not run (delete %s to fetch it anew): %w", dir, err)
+		return nil, fmt.Errorf("the fetched Node.js does not run (delete %s to fetch it again): %w", dir, err)
 	}
 	s.nodeVersion = strings.TrimSpace(string(out))
 	return s, nil

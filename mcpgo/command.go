@@ -25,8 +25,8 @@ import (
 // transport was started with. The token is never put in the arguments, which
 // other users of the machine can read.
 //
-// Which variable the server reads is the server's own affair, so there is no
-// default: give [WithTokenVariable], [WithTokenFile] or both. An environment
+// Each server reads a variable of its own, so there is no default:
+// give [WithTokenVariable], [WithTokenFile] or both. An environment
 // does not change while a process runs: a server that outlives its token needs
 // the file, or [NewStdio] with [WithRestart].
 //
@@ -38,10 +38,11 @@ import (
 // one variable the last wins; the token's comes after all others.
 //
 // Errors, which come out of the transport's Start: *[auth.ConfigError] names
-// the option to mend; *[TokenTypeError], for a token that only its holder can
+// the option to change; *[TokenTypeError], for a token that only its holder can
 // use; those of src.
 func CommandFunc(src auth.Source, opts ...CommandOption) mcptransport.CommandFunc {
 	o := newCommandOptions(opts)
+	src = sourceOf(src, "CommandFunc")
 	return func(ctx context.Context, command string, env []string, args []string) (*exec.Cmd, error) {
 		if o.restart {
 			return nil, &auth.ConfigError{Field: "WithRestart", Problem: "CommandFunc does not see requests; use NewStdio"}
@@ -180,9 +181,6 @@ type TokenTypeError struct {
 func (e *TokenTypeError) Error() string {
 	return "mcpgo: a token of type " + e.TokenType + " cannot be handed to a stdio server, only a bearer token can"
 }
-
-// SafeText is Error: it holds no secret.
-func (e *TokenTypeError) SafeText() string { return e.Error() }
 
 func bearerOnly(token *auth.Token) error {
 	if token.TokenType != "" && !strings.EqualFold(token.TokenType, "Bearer") {

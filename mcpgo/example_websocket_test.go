@@ -20,7 +20,7 @@ import (
 	"github.com/mcptokens/mcptokens/mcpgo"
 )
 
-// webSocket is a transport of one's own: MCP requests on a WebSocket, without
+// webSocket is a transport of your own: MCP requests on a WebSocket, without
 // the server's notifications. For tokens it does two things: it connects with
 // the one that Wrap has, and it returns a refusal as a Challenger. Wrap does
 // the rest.
@@ -102,7 +102,7 @@ func (s *webSocket) Close() error {
 func (s *webSocket) SetNotificationHandler(func(mcp.JSONRPCNotification)) {}
 func (s *webSocket) GetSessionId() string                                 { return "" }
 
-// A transport of one's own gets the token's whole life from Wrap: the server
+// A transport of your own gets the token's whole life from Wrap: the server
 // wants a token to connect, and another scope for one of its tools.
 func ExampleWrap_webSocket() {
 	as, err := authtest.Start(authtest.Config{})

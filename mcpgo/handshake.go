@@ -14,7 +14,7 @@ import (
 )
 
 // session is what a client and a server agreed on, as far as another process of
-// the server has to be told. Since protocol version 2026-07-28 that is nothing:
+// the server has to know. Since protocol version 2026-07-28 that is nothing:
 // every request says it all, and server/discover is repeated only to see that
 // the process answers.
 type session struct {

@@ -52,7 +52,7 @@
 // Which file: command.go and environment.go (what a server is started with),
 // tokenfile.go, stdio.go and child.go (the transport and its processes),
 // restart.go (when a process is replaced, and who waits for it), handshake.go
-// (what the new process is told), listen.go (the request that never ends).
+// (what the new process is sent), listen.go (the request that never ends).
 //
 // # Coming from mcp-go's own OAuth
 //
@@ -81,7 +81,8 @@ type options struct {
 
 // WithBaseClient keeps the caller's own HTTP client: its transport (proxy, TLS
 // settings), timeout, cookie jar and redirect policy. The client itself is not
-// changed. Default: [http.DefaultTransport], no timeout, as in mcp-go.
+// changed. Default: the Transport of src's Config.HTTPClient, else
+// [http.DefaultTransport]; no timeout, as in mcp-go.
 func WithBaseClient(base *http.Client) Option { return func(o *options) { o.base = base } }
 
 // WithAuth is the one option: it makes a Streamable HTTP client send src's
@@ -92,13 +93,13 @@ func WithBaseClient(base *http.Client) Option { return func(o *options) { o.base
 // [WithBaseClient]. WithHTTPTimeout works if it comes after WithAuth. Do not
 // combine it with WithHTTPOAuth: [WithOAuth] does that.
 func WithAuth(src auth.Source, opts ...Option) mcptransport.StreamableHTTPCOption {
-	return mcptransport.WithHTTPBasicClient(httpClient(src, opts))
+	return mcptransport.WithHTTPBasicClient(httpClient(sourceOf(src, "WithAuth"), opts))
 }
 
 // WithSSEAuth is [WithAuth] for the HTTP+SSE transport of MCP 2024-11-05. It
 // replaces mcp-go's HTTP client as client.WithHTTPClient does.
 func WithSSEAuth(src auth.Source, opts ...Option) mcptransport.ClientOption {
-	return client.WithHTTPClient(httpClient(src, opts))
+	return client.WithHTTPClient(httpClient(sourceOf(src, "WithSSEAuth"), opts))
 }
 
 func httpClient(src auth.Source, opts []Option) *http.Client {

@@ -20,6 +20,7 @@ import (
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
 	"github.com/mcptokens/mcptokens/auth/browser"
+	"github.com/mcptokens/mcptokens/auth/external"
 	"github.com/mcptokens/mcptokens/auth/grant"
 	"github.com/mcptokens/mcptokens/mcpgo"
 	"github.com/mcptokens/mcptokens/transport"
@@ -277,7 +278,7 @@ func Example_oauth2Source() {
 		Scopes: []string{"mcp:read"}, EndpointParams: url.Values{"resource": {protected.URL}},
 	}
 
-	source := auth.FromTokenSource(config.TokenSource(ctx), protected.URL)
+	source := external.FromTokenSource(config.TokenSource(ctx), protected.URL)
 	defer source.Close()
 	httpClient := &http.Client{Transport: &transport.RoundTripper{Source: source}}
 
@@ -292,7 +293,7 @@ func Example_oauth2Replaced() {
 
 	manager, err := auth.NewManager(auth.Config{
 		Resource: protected.URL,
-		Client:   auth.Client{ID: "my-robot", Secret: "its secret"},
+		Client:   auth.Client{ID: "my-robot", Secret: "its secret", Issuer: as.Issuer},
 		Grant:    grant.ClientCredentials{},
 	})
 	if err != nil {
@@ -311,7 +312,9 @@ func Example_oauth2TokenSource() {
 	defer as.Close()
 	ctx := context.Background()
 	manager, err := auth.NewManager(auth.Config{
-		Resource: protected.URL, Client: auth.Client{ID: "my-robot", Secret: "its secret"}, Grant: grant.ClientCredentials{},
+		Resource: protected.URL,
+		Client:   auth.Client{ID: "my-robot", Secret: "its secret", Issuer: as.Issuer},
+		Grant:    grant.ClientCredentials{},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -1,6 +1,7 @@
 package mcpgo
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -10,7 +11,20 @@ import (
 	"github.com/mcptokens/mcptokens/auth"
 )
 
-// WithOAuth takes the place of mcp-go's WithHTTPOAuth in a program that goes on
+// Keeper is a [auth.Source] that a token can be given to: *[auth.Manager], or
+// *[auth.PoolSource] for one of many users.
+type Keeper interface {
+	auth.Source
+	// SetRecord puts a token in use that was obtained elsewhere, and stores it.
+	SetRecord(ctx context.Context, r *auth.Record) error
+}
+
+var (
+	_ Keeper = (*auth.Manager)(nil)
+	_ Keeper = (*auth.PoolSource)(nil)
+)
+
+// WithOAuth replaces mcp-go's WithHTTPOAuth in a program that goes on
 // logging its user in with mcp-go's OAuth handler: the flow that
 // client.IsOAuthAuthorizationRequiredError begins stays as it is, and m does
 // all that comes after the login. It refreshes as the client, and at the
@@ -24,7 +38,7 @@ import (
 // OAuthAuthorizationRequiredError at once; where scopes are missing, it is the
 // former alone: its Scopes are what a login has to ask for, while the handler's
 // are fixed.
-func WithOAuth(m *auth.Manager, cfg mcptransport.OAuthConfig, opts ...Option) mcptransport.StreamableHTTPCOption {
+func WithOAuth(m Keeper, cfg mcptransport.OAuthConfig, opts ...Option) mcptransport.StreamableHTTPCOption {
 	return func(t *mcptransport.StreamableHTTP) {
 		store := &tokenStore{manager: m, scopes: cfg.Scopes, redirectURI: cfg.RedirectURI}
 		own := cfg
@@ -36,8 +50,8 @@ func WithOAuth(m *auth.Manager, cfg mcptransport.OAuthConfig, opts ...Option) mc
 }
 
 // WithSSEOAuth is [WithOAuth] for the HTTP+SSE transport of MCP 2024-11-05; it
-// takes the place of mcp-go's WithOAuth.
-func WithSSEOAuth(m *auth.Manager, cfg mcptransport.OAuthConfig, opts ...Option) mcptransport.ClientOption {
+// replaces mcp-go's WithOAuth.
+func WithSSEOAuth(m Keeper, cfg mcptransport.OAuthConfig, opts ...Option) mcptransport.ClientOption {
 	return func(t *mcptransport.SSE) {
 		store := &tokenStore{manager: m, scopes: cfg.Scopes, redirectURI: cfg.RedirectURI}
 		own := cfg
@@ -55,7 +69,7 @@ func (s *tokenStore) client(opts []Option) *http.Client {
 	return c
 }
 
-// loginOnly lets mcp-go's callers recognise the errors that a login mends.
+// loginOnly lets mcp-go's callers recognise the errors that a login fixes.
 type loginOnly struct {
 	next  http.RoundTripper
 	store *tokenStore
@@ -68,7 +82,7 @@ func (t *loginOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !errors.As(err, &required) {
 		return resp, err
 	}
-	// For want of scopes the token in use stays, and the handler's next login
+	// When scopes are missing the token in use stays, and the handler's next login
 	// would bring the same scopes.
 	if _, gone := t.store.manager.Token(r.Context()); !needsLogin(gone) {
 		return resp, err

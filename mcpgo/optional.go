@@ -28,7 +28,7 @@ type (
 	}
 )
 
-// optionals are the optional interfaces of a transport; nil: it has it not.
+// optionals are the optional interfaces of a transport; nil: it does not have it.
 type optionals struct {
 	h requestHandlerSetter
 	v protocolVersionSetter

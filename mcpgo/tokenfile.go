@@ -57,6 +57,7 @@ type TokenFile struct {
 //
 // Errors: *[TokenFileError], *[TokenTypeError], those of src.
 func NewTokenFile(ctx context.Context, src auth.Source, path string) (*TokenFile, error) {
+	src = sourceOf(src, "NewTokenFile")
 	f := &TokenFile{src: src, turn: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if path == "" {
@@ -253,6 +254,3 @@ func (e *TokenFileError) Error() string {
 
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e *TokenFileError) Unwrap() error { return e.Err }
-
-// SafeText is Error: it holds no secret.
-func (e *TokenFileError) SafeText() string { return e.Error() }

@@ -26,7 +26,7 @@ const dying = 10 * time.Second
 //
 // GetToken returns m's token, fresh now and without its refresh token: mcp-go
 // would spend that behind m's back. When there is none it returns
-// transport.ErrNoToken, and mcp-go's authorization flow begins as ever; what
+// transport.ErrNoToken, and mcp-go's authorization flow begins as usual; what
 // else goes wrong comes out of the client's methods as the typed error that
 // [auth.Manager.Token] returned. SaveToken is [auth.Manager.SetRecord].
 //
@@ -36,10 +36,10 @@ const dying = 10 * time.Second
 // program as mcp-go's wish for a login. [WithOAuth] knows the handler: clients
 // may be registered on demand, a 401 is answered by a refresh, and tokens that
 // are bound to a key are presented with a proof.
-func TokenStore(m *auth.Manager) mcptransport.TokenStore { return &tokenStore{manager: m} }
+func TokenStore(m Keeper) mcptransport.TokenStore { return &tokenStore{manager: m} }
 
 type tokenStore struct {
-	manager *auth.Manager
+	manager Keeper
 	// handler is the one that uses the store, with what it asks for; nil when
 	// that is not known.
 	handler     *mcptransport.OAuthHandler
@@ -147,8 +147,8 @@ func authMethod(secret string, supported []string) string {
 // record's Registration and Issuer, which no token store keeps; or, for good,
 // [auth.Config].Client.
 //
-// From then on the refresh token is the manager's: the program must not use the
-// old store any more, and should remove what is in it.
+// From then on the refresh token is the manager's: the program must no longer use
+// the old store, and should remove what is in it.
 //
 // Errors: [auth.ErrNoToken] when the store has no token, or one that has
 // expired and cannot be refreshed; else *[auth.StoreError] with the store's own.

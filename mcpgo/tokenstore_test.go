@@ -301,7 +301,7 @@ func TestWithOAuth(t *testing.T) {
 			t.Errorf("Scopes = %q, want %q", required.Scopes, want)
 		}
 
-		// A 401 that no refresh mends begins mcp-go's flow.
+		// A 401 that no refresh fixes begins mcp-go's flow.
 		w.as.RevokeAll()
 		err = call(t.Context(), c, "read")
 		if !errors.As(err, &required) || !client.IsOAuthAuthorizationRequiredError(err) {
@@ -488,4 +488,54 @@ func TestFromTokenStore(t *testing.T) {
 	if _, err := mcpgo.FromTokenStore(t.Context(), brokenStore{}); !errors.As(err, &se) || se.Op != "load" || !errors.Is(err, errBroken) || se.Error() == "" {
 		t.Errorf("err = %v, want *StoreError with the store's own", err)
 	}
+}
+
+// A token store can be one of many users'.
+func TestTokenStoreOfAPool(t *testing.T) {
+	cfg := &auth.Config{Server: &auth.Server{Issuer: "https://as.example", TokenEndpoint: "https://as.example/token"}}
+	pool, err := auth.NewPool(auth.PoolConfig{Config: func(_, _ string) (*auth.Config, error) { return cfg, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	const resource = "https://mcp.example/mcp"
+	of := func(user string) mcptransport.TokenStore { return mcpgo.TokenStore(pool.Source(user, resource)) }
+	if err := of("alice").SaveToken(t.Context(), &mcptransport.Token{AccessToken: "hers", TokenType: "Bearer"}); err != nil {
+		t.Fatal(err)
+	}
+	if tok, err := of("alice").GetToken(t.Context()); err != nil || tok.AccessToken != "hers" {
+		t.Errorf("got %v, %v", tok, err)
+	}
+	if _, err := of("bob").GetToken(t.Context()); !errors.Is(err, mcptransport.ErrNoToken) {
+		t.Errorf("bob: %v", err)
+	}
+}
+
+// WithOAuth takes a pool's source too: each user logs in by mcp-go's flow, and the
+// pool refreshes for each.
+func TestWithOAuthOfAPool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, authtest.Config{})
+		cfg := w.config("")
+		cfg.Resource = ""
+		pool, err := auth.NewPool(auth.PoolConfig{Config: func(_, _ string) (*auth.Config, error) { return &cfg, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		for _, user := range []string{"alice", "bob"} {
+			c, err := client.NewStreamableHttpClient(w.mcp.URL, mcpgo.WithOAuth(pool.Source(user, w.mcp.URL), w.oauthConfig(""), mcpgo.WithBaseClient(w.as.Client())))
+			w.loggedIn(t, connect(t, c, err))
+			time.Sleep(2 * time.Hour)
+			if err := call(t.Context(), c, "read"); err != nil {
+				t.Errorf("%s: %v", user, err)
+			}
+		}
+		if n := w.as.Counts(); n.Authorize != 2 || n.Refreshes != 2 {
+			t.Errorf("%+v, want two logins and two refreshes", n)
+		}
+		if _, err := pool.Source("carol", w.mcp.URL).Token(t.Context()); !errors.Is(err, auth.ErrNoToken) {
+			t.Errorf("carol: %v", err)
+		}
+	})
 }

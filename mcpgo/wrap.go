@@ -16,7 +16,7 @@ import (
 
 // maxResends bounds how often one request is sent again. The manager's own
 // limits are reached before; this one is for other sources.
-const maxResends = 3
+const maxResends = 10
 
 // WrapOption changes what [Wrap] does.
 type WrapOption func(*wrapped)
@@ -59,7 +59,7 @@ func WithPlacement(p Placement) WrapOption { return func(w *wrapped) { w.place =
 // BidirectionalInterface, HTTPConnection, SetConnectionLostHandler,
 // RequiresLegacyProtocol and Stderr.
 func Wrap(inner mcptransport.Interface, src auth.Source, opts ...WrapOption) mcptransport.Interface {
-	w := &wrapped{Interface: inner, src: src, place: InHeader()}
+	w := &wrapped{Interface: inner, src: sourceOf(src, "Wrap"), place: InHeader()}
 	for _, opt := range opts {
 		opt(w)
 	}
@@ -79,8 +79,8 @@ type wrapped struct {
 	resends uint64
 }
 
-// Start implements [mcptransport.Interface]. A token that cannot be had is no
-// reason not to start: many transports need none for that, and of those that do
+// Start implements [mcptransport.Interface]. A missing token is no reason not
+// to start: many transports need none for that, and of those that do
 // the server's challenge leads to the error that says why.
 func (w *wrapped) Start(ctx context.Context) error {
 	token, _ := w.token(ctx)
@@ -88,6 +88,7 @@ func (w *wrapped) Start(ctx context.Context) error {
 		sent, below := layer.Watch(contextWithToken(ctx, token))
 		err := w.Interface.Start(sent)
 		c, ok := errorChallenge(err)
+		w.accepted(token, c, ok, err)
 		if !ok || below.Resolved() || resends == maxResends {
 			return err
 		}
@@ -114,6 +115,7 @@ func (w *wrapped) SendRequest(ctx context.Context, request mcptransport.JSONRPCR
 		sentCtx, below := layer.Watch(contextWithToken(ctx, token))
 		response, err := w.Interface.SendRequest(sentCtx, sent)
 		c, answered, ok := challengeOf(request.Method, response, err)
+		w.accepted(token, c, ok, err)
 		if !ok || below.Resolved() || resends == maxResends {
 			if response != nil && answered {
 				response.ID = id
@@ -145,6 +147,7 @@ func (w *wrapped) SendNotification(ctx context.Context, n mcp.JSONRPCNotificatio
 		sentCtx, below := layer.Watch(contextWithToken(ctx, token))
 		err = w.Interface.SendNotification(sentCtx, sent)
 		c, ok := errorChallenge(err)
+		w.accepted(token, c, ok, err)
 		if !ok || below.Resolved() || resends == maxResends {
 			return err
 		}
@@ -152,6 +155,14 @@ func (w *wrapped) SendNotification(ctx context.Context, n mcp.JSONRPCNotificatio
 		if token, err = w.resolve(ctx, token, c); err != nil {
 			return err
 		}
+	}
+}
+
+// accepted tells the source that the server accepted token: there was an answer,
+// and no challenge about the token in it.
+func (w *wrapped) accepted(token *auth.Token, c auth.Challenge, challenged bool, err error) {
+	if learns, ok := w.src.(auth.Accepter); ok && token != nil && (err == nil && !challenged || challenged && c.InsufficientScope()) {
+		learns.Accepted(token)
 	}
 }
 

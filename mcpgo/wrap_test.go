@@ -228,15 +228,15 @@ func TestWrapGivesUp(t *testing.T) {
 		return rpcError(map[string]any{"WWW-Authenticate": "Bearer"}), nil
 	}}
 	response, err := mcpgo.Wrap(always, &fakeSource{}).SendRequest(t.Context(), toolCall(3))
-	if err != nil || response.Error == nil || response.ID.Value() != int64(3) || len(always.sent) != 4 {
-		t.Errorf("%+v, %v after %d sends; want the last refusal, under the caller's ID, after 4", response, err, len(always.sent))
+	if err != nil || response.Error == nil || response.ID.Value() != int64(3) || len(always.sent) != 11 {
+		t.Errorf("%+v, %v after %d sends; want the last refusal, under the caller's ID, after 11", response, err, len(always.sent))
 	}
 	ids := map[string]bool{}
 	for _, sent := range always.sent {
 		ids[sent.ID.String()] = true
 	}
-	if len(ids) != 4 {
-		t.Errorf("%d request IDs for 4 requests that were answered", len(ids))
+	if len(ids) != 11 {
+		t.Errorf("%d request IDs for 11 requests that were answered", len(ids))
 	}
 
 	refused := &auth.InsufficientScopeError{}
@@ -294,7 +294,7 @@ func TestWrapStart(t *testing.T) {
 		t.Errorf("started again with %s", got)
 	}
 
-	// A token that cannot be had is no reason not to start.
+	// A missing token is no reason not to start.
 	inner = &fakeInner{}
 	if err := mcpgo.Wrap(inner, &fakeSource{tokenErr: errors.New("down")}).Start(t.Context()); err != nil || inner.tokens[0] != nil {
 		t.Errorf("Start = %v with %v", err, inner.tokens[0])

@@ -1,6 +1,7 @@
 package otelauth
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/discovery"
 	"github.com/mcptokens/mcptokens/auth/registration"
+	"github.com/mcptokens/mcptokens/internal/shown"
 )
 
 // Everything that is recorded passes through this file: what is not from a
@@ -27,14 +29,14 @@ func (a *attributes) add(kv ...attribute.KeyValue) { *a = append(*a, kv...) }
 
 func (a *attributes) text(key attribute.Key, value string) {
 	if value != "" {
-		a.add(key.String(value))
+		a.add(key.String(shown.Text(value)))
 	}
 }
 
 // resource adds the MCP server.
 func (a *attributes) resource(rawURL string) {
 	if u := publicURL(rawURL); u != nil {
-		a.add(AttrResource.String(u.String()))
+		a.text(AttrResource, u.String())
 	}
 }
 
@@ -44,11 +46,15 @@ func (a *attributes) issuer(rawURL string) {
 	if u == nil {
 		return
 	}
-	a.add(AttrIssuer.String(u.String()), semconv.ServerAddress(u.Hostname()))
+	a.text(AttrIssuer, u.String())
+	a.host(u)
 	if u.Port() != "" {
 		a.add(semconv.ServerPort(port(u)))
 	}
 }
+
+// host adds the name of a server.
+func (a *attributes) host(u *url.URL) { a.text(semconv.ServerAddressKey, u.Hostname()) }
 
 // maxScopes and maxScope bound what a challenge can put into a span.
 const (
@@ -83,7 +89,7 @@ func isScope(s string) bool {
 func (a *attributes) token(expiry time.Time, scopes []string, unsaved bool) {
 	a.scopes(AttrScopesGranted, scopes)
 	if !expiry.IsZero() {
-		a.add(AttrTokenExpiresIn.Int64(int64(time.Until(expiry) / time.Second)))
+		a.add(AttrTokenExpiresIn.Int64(int64(time.Until(expiry).Round(time.Second) / time.Second)))
 	}
 	if unsaved {
 		a.add(AttrTokenUnsaved.Bool(true))
@@ -118,16 +124,19 @@ func publicURL(rawURL string) *url.URL {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 }
 
-// errorType is error.type: a registered error code, else "_OTHER". A server
-// may send any text as its code, a token too.
+// errorType is error.type: a registered error code, else what kept the operation
+// from an answer, else "_OTHER". A server may send any text as its code, a token too.
 func errorType(err error) attribute.KeyValue {
 	var (
 		token *auth.TokenError
 		authz *auth.AuthorizationError
 		reg   *registration.Error
+		local interface{ ErrorType() string } // of package browser
 		code  string
 	)
 	switch {
+	case errors.As(err, &local) && (local.ErrorType() == "no_browser" || local.ErrorType() == "no_terminal"):
+		return semconv.ErrorTypeKey.String(local.ErrorType())
 	case errors.As(err, &token):
 		code = token.Code
 	case errors.As(err, &authz):
@@ -135,10 +144,13 @@ func errorType(err error) attribute.KeyValue {
 	case errors.As(err, &reg):
 		code = reg.Code
 	}
-	if !registered(code) {
-		return semconv.ErrorTypeOther
+	switch {
+	case registered(code):
+		return semconv.ErrorTypeKey.String(code)
+	case errors.Is(err, context.Canceled):
+		return semconv.ErrorTypeKey.String("canceled")
 	}
-	return semconv.ErrorTypeKey.String(code)
+	return semconv.ErrorTypeKey.String(networkFailure(err))
 }
 
 // httpStatus is the status of the answer that err is about; 0 if none came.
@@ -152,15 +164,15 @@ func httpStatus(err error) int {
 	case errors.As(err, &token):
 		return token.StatusCode
 	case errors.As(err, &disc):
-		return disc.Status
+		return disc.StatusCode
 	case errors.As(err, &reg):
-		return reg.Status
+		return reg.StatusCode
 	}
 	return 0
 }
 
 // knownGrant is a registered grant type (IANA "OAuth URI", RFC 6749), else
-// "_OTHER": a grant of somebody's own may call itself anything.
+// "_OTHER": a program's own grant may call itself anything.
 func knownGrant(grant string) string {
 	switch grant {
 	case "", "refresh_token", "authorization_code", "client_credentials",

@@ -11,12 +11,14 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
+	"github.com/mcptokens/mcptokens/auth/browser"
 	"github.com/mcptokens/mcptokens/auth/registration"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
 // traced returns a tracer and the attributes of the last span that it exported.
-func traced(t *testing.T) (auth.Tracer, func() map[string]string) {
+func traced(t *testing.T) (authtrace.Tracer, func() map[string]string) {
 	t.Helper()
 	spans := tracetest.NewInMemoryExporter()
 	tp := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
@@ -52,8 +54,8 @@ func TestURLs(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			tr, attrs := traced(t)
-			ctx := tr.TraceRefreshStart(t.Context(), t.Context(), auth.RefreshStart{Resource: tt.url, Issuer: tt.url})
-			tr.TraceRefreshEnd(ctx, auth.RefreshEnd{})
+			ctx := tr.Start(t.Context(), t.Context(), authtrace.RefreshStart{Resource: tt.url, Issuer: tt.url})
+			tr.End(ctx, authtrace.RefreshEnd{})
 			for key, want := range map[string]string{
 				"oauth.resource": tt.issuer, "oauth.issuer": tt.issuer, "server.address": tt.host, "server.port": tt.port,
 			} {
@@ -81,13 +83,19 @@ func TestScopes(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			tr, attrs := traced(t)
-			tr.TraceRefreshEnd(tr.TraceRefreshStart(t.Context(), t.Context(), auth.RefreshStart{Scopes: tt.scopes}), auth.RefreshEnd{})
+			tr.End(tr.Start(t.Context(), t.Context(), authtrace.RefreshStart{Scopes: tt.scopes}), authtrace.RefreshEnd{})
 			if got := attrs()["oauth.scopes.required"]; got != tt.want {
 				t.Errorf("scopes = %s, want %s", got, tt.want)
 			}
 		})
 	}
 }
+
+// typed is an error that says whatever it likes of its type.
+type typed string
+
+func (t typed) Error() string     { return "an error" }
+func (t typed) ErrorType() string { return string(t) }
 
 func TestErrorType(t *testing.T) {
 	tests := map[string]struct {
@@ -100,14 +108,17 @@ func TestErrorType(t *testing.T) {
 		"authorization":        {&auth.AuthorizationError{Code: "login_required"}, "login_required"},
 		"registration":         {&registration.Error{Code: "invalid_client_metadata"}, "invalid_client_metadata"},
 		"made up":              {&auth.TokenError{Code: "secret"}, "_OTHER"},
-		"no answer":            {&auth.TokenError{Err: context.DeadlineExceeded}, "_OTHER"},
+		"no answer":            {&auth.TokenError{Err: context.DeadlineExceeded}, "timeout"},
+		"given up":             {&auth.AuthorizationError{Err: context.Canceled}, "canceled"},
+		"no browser":           {&auth.AuthorizationError{Err: browser.ErrNoBrowser}, "no_browser"},
+		"a type of its own":    {&auth.AuthorizationError{Err: typed("secret")}, "_OTHER"},
 		"text that is no code": {fmt.Errorf("invalid_grant"), "_OTHER"},
 		"in upper case":        {&auth.TokenError{Code: "INVALID_GRANT"}, "_OTHER"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			tr, attrs := traced(t)
-			tr.TraceRefreshEnd(tr.TraceRefreshStart(t.Context(), t.Context(), auth.RefreshStart{}), auth.RefreshEnd{Err: tt.err})
+			tr.End(tr.Start(t.Context(), t.Context(), authtrace.RefreshStart{}), authtrace.RefreshEnd{Err: tt.err})
 			if got := attrs()["error.type"]; got != tt.want {
 				t.Errorf("error.type = %q, want %q", got, tt.want)
 			}
@@ -115,28 +126,20 @@ func TestErrorType(t *testing.T) {
 	}
 }
 
-// The span in a context that the tracer did not make is somebody else's.
+// The span in a context that the tracer did not make is not its own.
 func TestForeignContext(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	tp := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
-	tr := otelauth.NewTracer(otelauth.WithTracerProvider(tp)).(interface {
-		auth.Tracer
-		auth.AttemptTracer
-		auth.AuthorizationTracer
-		auth.StepUpTracer
-		auth.DiscoveryTracer
-		auth.RegistrationTracer
-		auth.RevocationTracer
-	})
+	tr := otelauth.NewTracer(otelauth.WithTracerProvider(tp))
 	ctx, span := tp.Tracer("program").Start(t.Context(), "call")
 	failed := &auth.TokenError{Code: "invalid_grant"}
-	tr.TraceAttempt(ctx, auth.Attempt{Number: 2, Err: failed})
-	tr.TraceRefreshEnd(ctx, auth.RefreshEnd{Err: failed})
-	tr.TraceAuthorizationEnd(ctx, auth.AuthorizationEnd{Err: failed})
-	tr.TraceStepUpEnd(ctx, auth.StepUpEnd{Err: failed})
-	tr.TraceDiscoveryEnd(ctx, auth.DiscoveryEnd{Err: failed})
-	tr.TraceRegistrationEnd(ctx, auth.RegistrationEnd{Err: failed})
-	tr.TraceRevocationEnd(ctx, auth.RevocationEnd{Err: failed})
+	tr.Point(ctx, authtrace.Attempt{Number: 2, Err: failed})
+	tr.End(ctx, authtrace.RefreshEnd{Err: failed})
+	tr.End(ctx, authtrace.AuthorizationEnd{Err: failed})
+	tr.End(ctx, authtrace.StepUpEnd{Err: failed})
+	tr.End(ctx, authtrace.DiscoveryEnd{Err: failed})
+	tr.End(ctx, authtrace.RegistrationEnd{Err: failed})
+	tr.End(ctx, authtrace.RevocationEnd{Err: failed})
 	if n := len(spans.GetSpans()); n != 0 {
 		t.Fatalf("%d spans ended, want none", n)
 	}

@@ -18,6 +18,7 @@ import (
 	notracer "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
@@ -30,17 +31,17 @@ func (discard) Shutdown(context.Context) error                             { ret
 // setups are the tracers to compare.
 func setups(tb testing.TB) []struct {
 	name   string
-	tracer auth.Tracer
+	tracer authtrace.Tracer
 } {
 	tp := sdktrace.NewTracerProvider(sdktrace.WithBatcher(discard{}))
 	tb.Cleanup(func() { _ = tp.Shutdown(context.Background()) })
 	mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
-	traced := func(tp trace.TracerProvider, mp metric.MeterProvider) auth.Tracer {
+	traced := func(tp trace.TracerProvider, mp metric.MeterProvider) authtrace.Tracer {
 		return otelauth.NewTracer(otelauth.WithTracerProvider(tp), otelauth.WithMeterProvider(mp))
 	}
 	return []struct {
 		name   string
-		tracer auth.Tracer
+		tracer authtrace.Tracer
 	}{
 		{"no tracer", nil},
 		{"no-op providers", traced(notracer.NewTracerProvider(), nometer.NewMeterProvider())},
@@ -58,7 +59,7 @@ var instant = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Res
 	}, nil
 })}
 
-func benchManager(tb testing.TB, tracer auth.Tracer) *auth.Manager {
+func benchManager(tb testing.TB, tracer authtrace.Tracer) *auth.Manager {
 	m, err := auth.NewManager(auth.Config{
 		Resource: "https://mcp.example.com/mcp", Tracer: tracer, HTTPClient: instant,
 		Server: &auth.Server{Issuer: "https://as.example.com", TokenEndpoint: "https://as.example.com/token"},
@@ -155,7 +156,7 @@ func BenchmarkRefresh(b *testing.B) {
 // collector in it, which in a process with nothing else to keep runs all the time.
 func BenchmarkRecordedRefresh(b *testing.B) {
 	all := setups(b)
-	tr := all[len(all)-1].tracer.(tracers)
+	tr := all[len(all)-1].tracer
 	tp := sdktrace.NewTracerProvider(sdktrace.WithBatcher(discard{}))
 	defer func() { _ = tp.Shutdown(context.Background()) }()
 	tracer := tp.Tracer("program")
@@ -167,17 +168,17 @@ func BenchmarkRecordedRefresh(b *testing.B) {
 	for b.Loop() {
 		start := time.Now()
 		caller, span := tracer.Start(ctx, "call")
-		op := tr.TraceRefreshStart(ctx, caller, auth.RefreshStart{Resource: "https://mcp.example.com/mcp", Issuer: "https://as.example.com", Trigger: auth.TriggerExpired})
-		wait := tr.TraceWaitStart(caller, op, auth.WaitStart{For: auth.AwaitedRefresh})
-		tr.TraceStep(op, auth.Step{Kind: auth.StepLock, Duration: time.Millisecond})
-		req := tr.TraceRequestStart(op, auth.RequestStart{Method: "POST", URL: u})
-		tr.TraceRequestEnd(req, auth.RequestEnd{StatusCode: 200})
-		tr.TraceStep(op, auth.Step{Kind: auth.StepSave, Duration: time.Millisecond})
-		tr.TraceAttempt(op, auth.Attempt{Number: 1})
-		tr.TraceRefreshEnd(op, auth.RefreshEnd{
-			Outcome: auth.OutcomeRefreshed, Issuer: "https://as.example.com", Grant: "refresh_token", Attempts: 1, Rotated: true, Expiry: expiry, Scopes: scopes,
+		op := tr.Start(ctx, caller, authtrace.RefreshStart{Resource: "https://mcp.example.com/mcp", Issuer: "https://as.example.com", Trigger: authtrace.TriggerExpired})
+		wait := tr.Start(caller, op, authtrace.WaitStart{For: authtrace.AwaitedRefresh})
+		tr.Point(op, authtrace.Step{Kind: authtrace.StepLock, Duration: time.Millisecond})
+		req := tr.Start(op, ctx, authtrace.RequestStart{Method: "POST", URL: u})
+		tr.End(req, authtrace.RequestEnd{StatusCode: 200})
+		tr.Point(op, authtrace.Step{Kind: authtrace.StepSave, Duration: time.Millisecond})
+		tr.Point(op, authtrace.Attempt{Number: 1})
+		tr.End(op, authtrace.RefreshEnd{
+			Outcome: authtrace.OutcomeRefreshed, Issuer: "https://as.example.com", Grant: "refresh_token", Attempts: 1, Rotated: true, Expiry: expiry, Scopes: scopes,
 		})
-		tr.TraceWaitEnd(wait, auth.WaitEnd{For: auth.AwaitedRefresh, Duration: time.Millisecond})
+		tr.End(wait, authtrace.WaitEnd{For: authtrace.AwaitedRefresh, Duration: time.Millisecond})
 		span.End()
 		took = append(took, time.Since(start))
 	}

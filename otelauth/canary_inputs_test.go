@@ -15,12 +15,13 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/grant"
 )
 
 // lives are what may happen to a token, with secrets in everything that comes
 // in. What the methods return goes to the outlet.
-var lives = map[string]func(k *kit, o *outlet, tr auth.Tracer){
+var lives = map[string]func(k *kit, o *outlet, tr authtrace.Tracer){
 	"all goes well":            lifeWell,
 	"answers of the server":    lifeWithAnswers,
 	"errors of the network":    lifeWithNetwork,
@@ -29,14 +30,15 @@ var lives = map[string]func(k *kit, o *outlet, tr auth.Tracer){
 	"a device":                 lifeWithDevice,
 	"an identity provider":     lifeWithIDP,
 	"panics":                   lifeWithPanics,
+	"rejected tokens":          lifeWithRejections,
 }
 
 // secretive is a configuration whose own parts are canaries.
-func (k *kit) secretive(o *outlet, tr auth.Tracer) auth.Config {
+func (k *kit) secretive(o *outlet, tr authtrace.Tracer) auth.Config {
 	k.srv.AddClient(clientID, planted("client"), callback)
 	cfg := k.discovered()
 	cfg.Resource += "?key=" + planted("resource-query")
-	cfg.Client = auth.Client{ID: clientID, Secret: planted("client")}
+	cfg.Client, cfg.TrustDiscovery = auth.Client{ID: clientID, Secret: planted("client")}, true
 	cfg.Subject = planted("subject")
 	cfg.Tracer, cfg.Logger = tr, o.logger()
 	return cfg
@@ -68,7 +70,7 @@ func (k *kit) use(o *outlet, m *auth.Manager) {
 	}
 }
 
-func lifeWell(k *kit, o *outlet, tr auth.Tracer) {
+func lifeWell(k *kit, o *outlet, tr authtrace.Tracer) {
 	m := k.manager(k.secretive(o, tr))
 	for range 2 {
 		k.use(o, m)
@@ -78,13 +80,37 @@ func lifeWell(k *kit, o *outlet, tr auth.Tracer) {
 	k.use(o, m)
 }
 
+// lifeWithRejections has a server that rejects every token. The error says to the
+// caller what the caller wanted to do, and nobody else may hear of it.
+func lifeWithRejections(k *kit, o *outlet, tr authtrace.Tracer) {
+	m := k.manager(k.secretive(o, tr))
+	c := auth.Challenge{
+		Status: 401, Error: "invalid_token", Operation: "tools/call " + planted("operation"),
+		Params: map[string]string{"realm": planted("realm"), "error_description": planted("challenge")},
+	}
+	tok, err := m.Authorize(k.t.Context())
+	o.failed(err)
+	for range 12 {
+		k.call(func(ctx context.Context) {
+			again, err := m.Resolve(ctx, tok, c)
+			if err == nil {
+				tok = again
+			} else if r := new(auth.RejectedError); errors.As(err, &r) {
+				o.failed(fmt.Errorf("%s", strings.ReplaceAll(err.Error(), c.Operation, "")))
+			} else {
+				o.failed(err)
+			}
+		})
+	}
+}
+
 // at is a client whose requests to one endpoint go elsewhere.
 func (k *kit) at(endpoint string, f func(r *http.Request) (*http.Response, error)) *http.Client {
 	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		if strings.Contains(r.URL.Path, endpoint) {
 			if r.Body != nil {
-				_, _ = io.Copy(io.Discard, r.Body)
-				_ = r.Body.Close()
+				defer r.Body.Close()
+				defer func() { _, _ = io.Copy(io.Discard, r.Body) }()
 			}
 			return f(r)
 		}
@@ -96,13 +122,52 @@ type roundTrip func(r *http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// echo repeats every secret of a token or revocation request, as it is, in a form's escapes and
+// in capitals. All of them are leaks from now on.
+func (o *outlet) echo(r *http.Request) string {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return planted("body")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return planted("body")
+	}
+	var words []string
+	for _, key := range []string{"code", "code_verifier", "refresh_token", "token", "client_secret", "assertion", "subject_token", "device_code"} {
+		if s := form.Get(key); s != "" {
+			words = append(words, s, url.QueryEscape(s), strings.ToUpper(s))
+		}
+	}
+	if s, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Basic "); ok {
+		words = append(words, s, planted("client"))
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.echoed = append(o.echoed, words...)
+	return strings.Join(words, " ")
+}
+
 // endpoints are parts of paths.
 var endpoints = []string{"oauth-protected-resource", "oauth-authorization-server", "/register", "/token", "/revoke"}
 
-// everywhere lives with each of answers at each endpoint.
-func (k *kit) everywhere(o *outlet, tr auth.Tracer, answers map[string]func(r *http.Request) (*http.Response, error)) {
+// inWords are the answers that refuse in words. What a registration endpoint says is shown: it
+// was sent no secret.
+var inWords = map[string]bool{"error": true, "refused": true, "client refused": true, "secret as code": true}
+
+// everywhere lives with each of the answers at each endpoint, which hold the secret
+// s.
+func (k *kit) everywhere(o *outlet, tr authtrace.Tracer, answers func(s string) map[string]func(r *http.Request) (*http.Response, error)) {
 	for _, endpoint := range endpoints {
-		for _, answer := range answers {
+		for name, answer := range answers(planted("body")) {
+			if endpoint == "/token" || endpoint == "/revoke" { // whose words are shown: they repeat what they were sent
+				answer = func(r *http.Request) (*http.Response, error) {
+					return answers(o.echo(r))[name](r)
+				}
+			}
+			if endpoint == "/register" && inWords[name] {
+				continue
+			}
 			var broken atomic.Bool
 			cfg := k.secretive(o, tr)
 			cfg.HTTPClient = k.at(endpoint, func(r *http.Request) (*http.Response, error) {
@@ -124,9 +189,8 @@ func (k *kit) everywhere(o *outlet, tr auth.Tracer, answers map[string]func(r *h
 	}
 }
 
-func lifeWithAnswers(k *kit, o *outlet, tr auth.Tracer) {
+func lifeWithAnswers(k *kit, o *outlet, tr authtrace.Tracer) {
 	const js = "application/json"
-	s := planted("body")
 	says := func(status int, contentType, body string, headers ...string) func(r *http.Request) (*http.Response, error) {
 		return func(r *http.Request) (*http.Response, error) {
 			h := http.Header{
@@ -142,27 +206,29 @@ func lifeWithAnswers(k *kit, o *outlet, tr auth.Tracer) {
 			}, nil
 		}
 	}
-	k.everywhere(o, tr, map[string]func(r *http.Request) (*http.Response, error){
-		"error":               says(400, js, `{"error":"invalid_request","error_description":"`+s+`","error_uri":"https://h/`+s+`","x":"`+s+`"}`),
-		"refused":             says(400, js, `{"error":"invalid_grant","error_description":"`+s+`"}`),
-		"client refused":      says(401, js, `{"error":"invalid_client","error_description":"`+s+`"}`),
-		"secret as code":      says(400, js, `{"error":"`+s+`"}`),
-		"code of wrong type":  says(400, js, `{"error":["`+s+`"]}`),
-		"busy":                says(503, "text/plain", s, "Retry-After", planted("retry-after")),
-		"page":                says(500, "text/html", "<h1>"+s),
-		"page for an answer":  says(200, "text/html", "<h1>"+s),
-		"garbage":             says(200, js, `{"access_token":"`+s+`",`),
-		"wrong types":         says(200, js, `{"access_token":{"`+s+`":1},"token_type":"Bearer","issuer":["`+s+`"],"client_id":["`+s+`"]}`),
-		"no type":             says(200, js, `{"access_token":"`+s+`"}`),
-		"unknown type":        says(200, js, `{"access_token":"`+s+`","token_type":"`+s+`"}`),
-		"token":               says(200, js, `{"access_token":"`+planted("access")+`","token_type":"Bearer","refresh_token":"`+planted("refresh")+`","id_token":"`+planted("id")+`","expires_in":60,"issuer":"https://as.example.com/?`+s+`","client_id":"public","client_secret":"`+planted("registered")+`","registration_access_token":"`+planted("management")+`"}`),
-		"redirect":            says(307, "text/plain", s, "Location", "https://evil.example.com/"+planted("location")+"?"+s),
-		"redirect to oneself": says(302, "text/plain", s, "Location", "?key="+planted("location-query")),
-		"broken off": func(r *http.Request) (*http.Response, error) {
-			resp, err := says(200, js, "")(r)
-			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"`+s), failingReader{errors.New(planted("read"))}))
-			return resp, err
-		},
+	k.everywhere(o, tr, func(s string) map[string]func(r *http.Request) (*http.Response, error) {
+		return map[string]func(r *http.Request) (*http.Response, error){
+			"error":               says(400, js, `{"error":"invalid_request","error_description":"`+s+`","error_uri":"https://h/`+s+`","x":"`+s+`"}`),
+			"refused":             says(400, js, `{"error":"invalid_grant","error_description":"`+s+`"}`),
+			"client refused":      says(401, js, `{"error":"invalid_client","error_description":"`+s+`"}`),
+			"secret as code":      says(400, js, `{"error":"`+s+`"}`),
+			"code of wrong type":  says(400, js, `{"error":["`+s+`"]}`),
+			"busy":                says(503, "text/plain", s, "Retry-After", planted("retry-after")),
+			"page":                says(500, "text/html", "<h1>"+s),
+			"page for an answer":  says(200, "text/html", "<h1>"+s),
+			"garbage":             says(200, js, `{"access_token":"`+s+`",`),
+			"wrong types":         says(200, js, `{"access_token":{"`+s+`":1},"token_type":"Bearer","issuer":["`+s+`"],"client_id":["`+s+`"]}`),
+			"no type":             says(200, js, `{"access_token":"`+s+`"}`),
+			"unknown type":        says(200, js, `{"access_token":"`+s+`","token_type":"`+s+`"}`),
+			"token":               says(200, js, `{"access_token":"`+planted("access")+`","token_type":"Bearer","refresh_token":"`+planted("refresh")+`","id_token":"`+planted("id")+`","expires_in":60,"issuer":"https://as.example.com/?`+s+`","client_id":"public","client_secret":"`+planted("registered")+`","registration_access_token":"`+planted("management")+`"}`),
+			"redirect":            says(307, "text/plain", s, "Location", "https://evil.example.com/"+planted("location")+"?"+s),
+			"redirect to oneself": says(302, "text/plain", s, "Location", "?key="+planted("location-query")),
+			"broken off": func(r *http.Request) (*http.Response, error) {
+				resp, err := says(200, js, "")(r)
+				resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"`+s), failingReader{errors.New(planted("read"))}))
+				return resp, err
+			},
+		}
 	})
 }
 
@@ -170,7 +236,7 @@ type failingReader struct{ err error }
 
 func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
 
-func lifeWithNetwork(k *kit, o *outlet, tr auth.Tracer) {
+func lifeWithNetwork(k *kit, o *outlet, tr authtrace.Tracer) {
 	s := planted("network")
 	answers := map[string]func(r *http.Request) (*http.Response, error){}
 	for _, err := range []error{
@@ -183,7 +249,7 @@ func lifeWithNetwork(k *kit, o *outlet, tr auth.Tracer) {
 	} {
 		answers[fmt.Sprintf("%T", err)] = func(*http.Request) (*http.Response, error) { return nil, err }
 	}
-	k.everywhere(o, tr, answers)
+	k.everywhere(o, tr, func(string) map[string]func(r *http.Request) (*http.Response, error) { return answers })
 }
 
 // grumpyStore fails in the words of the moods' errors.
@@ -235,8 +301,8 @@ func (s *grumpyStore) Lock(ctx context.Context, key auth.Key) (func(), error) {
 	return s.MemoryStore.Lock(ctx, key)
 }
 
-func lifeWithStore(k *kit, o *outlet, tr auth.Tracer) {
-	err := errors.New(planted("store"))
+func lifeWithStore(k *kit, o *outlet, tr authtrace.Tracer) {
+	err := quoting("store")
 	for _, broken := range []*mood{{load: err}, {save: err}, {lock: err}, {del: err}} {
 		store := newGrumpyStore()
 		cfg := k.secretive(o, tr)
@@ -247,6 +313,12 @@ func lifeWithStore(k *kit, o *outlet, tr auth.Tracer) {
 		k.use(o, m)
 		store.mood.Store(new(mood))
 	}
+}
+
+// quoting is an error of the program's own, whose words are shown, around one of
+// net/http's, which is not: it has a URL with a key in it, and a server's words.
+func quoting(where string) error {
+	return fmt.Errorf("the program's own words: %w", &url.Error{Op: "Get", URL: "https://h/?key=" + planted(where), Err: errors.New(planted(where))})
 }
 
 // agent is a user agent that fails, or comes back with answer.
@@ -274,15 +346,15 @@ func (g own) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, error) {
 	return nil, g.err
 }
 
-func lifeWithUser(k *kit, o *outlet, tr auth.Tracer) {
+func lifeWithUser(k *kit, o *outlet, tr authtrace.Tracer) {
 	for _, g := range []auth.Grant{
-		grant.AuthorizationCode{UserAgent: agent{start: errors.New(planted("agent-start"))}},
-		grant.AuthorizationCode{UserAgent: agent{visit: errors.New(planted("agent-visit"))}},
+		grant.AuthorizationCode{UserAgent: agent{start: quoting("agent-start")}},
+		grant.AuthorizationCode{UserAgent: agent{visit: quoting("agent-visit")}},
 		grant.AuthorizationCode{UserAgent: agent{answer: url.Values{"code": {planted("code")}, "iss": {planted("iss")}}}},
 		grant.AuthorizationCode{UserAgent: agent{answer: url.Values{"code": {planted("code")}}}},
-		grant.AuthorizationCode{UserAgent: agent{answer: url.Values{"error": {planted("error")}, "error_description": {planted("description")}}}},
-		grant.DeviceCode{Prompt: func(context.Context, grant.DevicePrompt) error { return errors.New(planted("prompt")) }},
-		own{errors.New(planted("own"))},
+		grant.AuthorizationCode{UserAgent: agent{answer: url.Values{"error": {planted("error")}, "error_description": {"a sentence of the server's"}}}},
+		grant.DeviceCode{Prompt: func(context.Context, grant.DevicePrompt) error { return quoting("prompt") }},
+		own{quoting("own")},
 	} {
 		cfg := k.secretive(o, tr)
 		cfg.Grant = g
@@ -310,7 +382,7 @@ func scripted(answers map[string]func(form url.Values) string) *http.Client {
 	})}
 }
 
-func lifeWithDevice(k *kit, o *outlet, tr auth.Tracer) {
+func lifeWithDevice(k *kit, o *outlet, tr authtrace.Tracer) {
 	var polls atomic.Int32
 	cfg := k.secretive(o, tr)
 	cfg.Grant = grant.DeviceCode{Prompt: func(context.Context, grant.DevicePrompt) error { return nil }}
@@ -328,18 +400,19 @@ func lifeWithDevice(k *kit, o *outlet, tr auth.Tracer) {
 		},
 	})
 	k.use(o, k.manager(cfg))
+	// The server repeats the device code.
 	cfg.HTTPClient = scripted(map[string]func(url.Values) string{
 		"/device": func(url.Values) string {
 			return `{"device_code":"` + planted("device") + `","user_code":"u","verification_uri":"https://as.example.com/d","expires_in":900}`
 		},
-		"/token": func(url.Values) string {
-			return `{"error":"invalid_client","error_description":"` + planted("refused") + `"}`
+		"/token": func(form url.Values) string {
+			return `{"error":"invalid_client","error_description":"` + form.Get("device_code") + ` is unknown"}`
 		},
 	})
 	k.use(o, k.manager(cfg))
 }
 
-func lifeWithIDP(k *kit, o *outlet, tr auth.Tracer) {
+func lifeWithIDP(k *kit, o *outlet, tr authtrace.Tracer) {
 	const typ = "urn:ietf:params:oauth:token-type:id-jag"
 	cfg := k.secretive(o, tr)
 	cfg.Server = &auth.Server{Issuer: "https://as.example.com", TokenEndpoint: "https://as.example.com/token"}
@@ -359,14 +432,14 @@ func lifeWithIDP(k *kit, o *outlet, tr auth.Tracer) {
 	k.use(o, k.manager(cfg))
 	cfg.Grant = &grant.IDJAG{
 		IDPIssuer: "https://idp.example.com", IDPTokenEndpoint: "https://idp.example.com/idp", IDPClient: auth.Client{ID: "client"},
-		SubjectToken: func(context.Context) (string, error) { return "", errors.New(planted("assertion")) },
+		SubjectToken: func(context.Context) (string, error) { return "", quoting("assertion") },
 	}
 	k.use(o, k.manager(cfg))
 }
 
 // lifeWithPanics has code of others panic under the caller, who goes on as a
 // server does after a handler has panicked.
-func lifeWithPanics(k *kit, o *outlet, tr auth.Tracer) {
+func lifeWithPanics(k *kit, o *outlet, tr authtrace.Tracer) {
 	recovering := func(f func(ctx context.Context)) {
 		k.call(func(ctx context.Context) {
 			defer func() {

@@ -19,6 +19,10 @@
 // There are the attempts with the pauses between them, the wait for the store's
 // lock, and each HTTP request.
 //
+// Why did this call fail without a request? Its span has the event oauth.refused,
+// with when the next attempt is due. One whose token was rejected and sent again
+// has oauth.resend for each time.
+//
 // Who triggered this login? The span oauth.authorize is linked to the span of the
 // call that did, often through an oauth.step_up, and to all others that waited
 // for it. How much of it was the user's time is oauth.await_user.

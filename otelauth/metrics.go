@@ -9,20 +9,22 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/mcptokens/mcptokens/internal/shown"
 )
 
 // instruments are the metrics' own.
 type instruments struct {
-	refresh, authorization, wait, lock, request metric.Float64Histogram
+	refresh, authorization, user, wait, lock, request metric.Float64Histogram
 
-	stepUps metric.Int64Counter
+	stepUps, resends, refusals metric.Int64Counter
 
 	timeToExpiry    metric.Float64ObservableGauge
 	tokens, unsaved metric.Int64ObservableUpDownCounter
 }
 
-// newInstruments never fails: what a provider refuses is told to OpenTelemetry's
-// error handler and not measured. observe is called at each collection.
+// newInstruments never fails: what a provider refuses is reported to
+// OpenTelemetry's error handler and not measured. observe is called at each collection.
 func newInstruments(mp metric.MeterProvider, observe func(*instruments, metric.Observer)) instruments {
 	meter := mp.Meter(ScopeName, metric.WithInstrumentationVersion(NamesVersion), metric.WithSchemaURL(semconv.SchemaURL))
 	histogram := func(name, description string, buckets ...float64) metric.Float64Histogram {
@@ -34,24 +36,30 @@ func newInstruments(mp metric.MeterProvider, observe func(*instruments, metric.O
 		c, err := meter.Int64ObservableUpDownCounter(name, metric.WithUnit("{token}"), metric.WithDescription(description))
 		return orNoop[metric.Int64ObservableUpDownCounter](c, noop.Int64ObservableUpDownCounter{}, err)
 	}
+	counter := func(name, unit, description string) metric.Int64Counter {
+		c, err := meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+		return orNoop[metric.Int64Counter](c, noop.Int64Counter{}, err)
+	}
 	ins := instruments{
 		// One request takes 10 ms to 1 s. What is longer waited between
-		// attempts, up to auth.DefaultRefreshTimeout, 30 s, at which an
+		// attempts, up to Config.RefreshTimeout's default, 30 s, at which an
 		// operator wants to see the line; beyond it only with another timeout.
 		refresh: histogram(MetricRefreshDuration, "Duration of token refreshes.",
 			0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 		// Under 2.5 s nobody was asked, or a session at the authorization
 		// server answered. A person takes 5 s to some minutes;
-		// auth.DefaultAuthorizationTimeout is 10 of them.
+		// Config.AuthorizationTimeout's default is 10 of them.
 		authorization: histogram(MetricAuthorizationDuration, "Duration of authorizations.",
 			0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
+		user: histogram(MetricUserDuration, "Time that people took to log in, from when their browser was sent away until it came back.",
+			1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
 		// What a call loses: a read of the store (1 ms), a refresh (up to
 		// 30 s), or a login (minutes).
 		wait: histogram(MetricWaitDuration, "Time that calls waited for a token.",
 			0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 		// A free lock takes under 1 ms in memory and in files and some in
 		// Redis; one that is held takes as long as the holder's request, and
-		// half of auth.DefaultRefreshTimeout at most.
+		// half of Config.RefreshTimeout's default at most.
 		lock: histogram(MetricLockDuration, "Time to take a credential's lock in the store.",
 			0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 		// Those of the semantic conventions.
@@ -59,9 +67,11 @@ func newInstruments(mp metric.MeterProvider, observe func(*instruments, metric.O
 			0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
 		tokens:  counts(MetricTokens, "Number of tokens by state."),
 		unsaved: counts(MetricUnsaved, "Number of tokens that are in use but could not be stored."),
+
+		stepUps:  counter(MetricStepUps, "{step_up}", "Number of scope upgrades."),
+		resends:  counter(MetricResends, "{request}", "Number of requests that went again with the same token."),
+		refusals: counter(MetricRefusals, "{call}", "Number of calls that got an error at once, while nothing was sent for them."),
 	}
-	stepUps, err := meter.Int64Counter(MetricStepUps, metric.WithUnit("{step_up}"), metric.WithDescription("Number of scope upgrades."))
-	ins.stepUps = orNoop[metric.Int64Counter](stepUps, noop.Int64Counter{}, err)
 	gauge, err := meter.Float64ObservableGauge(MetricTimeToExpiry, metric.WithUnit("s"), metric.WithDescription("Shortest time that a token has left."))
 	ins.timeToExpiry = orNoop[metric.Float64ObservableGauge](gauge, noop.Float64ObservableGauge{}, err)
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -101,6 +111,7 @@ type hosts struct {
 
 // known returns host, or "_OTHER" if there are too many.
 func (h *hosts) known(host string) string {
+	host = shown.Text(host)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, ok := h.seen[host]; ok || host == "" {

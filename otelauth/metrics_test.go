@@ -22,6 +22,7 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
@@ -76,7 +77,7 @@ func (k *kit) wantMeasured(prefix string, want ...string) {
 	var got []string
 	for _, line := range points(collected(k.t, k.reader)) {
 		if strings.HasPrefix(line, prefix) {
-			got = append(got, strings.NewReplacer("server.address=127.0.0.1", "AS").Replace(line))
+			got = append(got, strings.NewReplacer("server.address=127.65.84.1", "AS").Replace(line))
 		}
 	}
 	if !slices.Equal(got, want) {
@@ -87,7 +88,7 @@ func (k *kit) wantMeasured(prefix string, want ...string) {
 func TestRefreshDuration(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		m, _ := k.started(k.config(), "read")
-		k.srv.Inject(authtest.TokenEndpoint, authtest.Delay(1500*time.Millisecond), authtest.Status(404),
+		k.srv.Inject(authtest.TokenEndpoint, authtest.Delay(1500*time.Millisecond), authtest.OAuthError("no_such_code", 404),
 			authtest.OAuthError("invalid_grant", 400))
 		for range 3 {
 			k.call(func(ctx context.Context) { _, _ = m.Refresh(ctx) })
@@ -249,7 +250,6 @@ func TestLostManager(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	runtime.KeepAlive(m)
-	m = nil
 	for range 5 {
 		runtime.GC()
 	}
@@ -263,8 +263,8 @@ func TestHostsAreBounded(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	tr := otelauth.NewTracer(otelauth.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))), otelauth.WithoutTracing())
 	for i := range 150 {
-		ctx := tr.TraceRefreshStart(t.Context(), t.Context(), auth.RefreshStart{})
-		tr.TraceRefreshEnd(ctx, auth.RefreshEnd{Issuer: fmt.Sprintf("https://as%d.example.com", i), Grant: fmt.Sprintf("own-%d", i)})
+		ctx := tr.Start(t.Context(), t.Context(), authtrace.RefreshStart{})
+		tr.End(ctx, authtrace.RefreshEnd{Issuer: fmt.Sprintf("https://as%d.example.com", i), Grant: fmt.Sprintf("own-%d", i)})
 	}
 	got := points(collected(t, reader))
 	if len(got) != 101 || !strings.Contains(got[0], "server.address=_OTHER 50 ") || !strings.Contains(got[0], "oauth.grant_type=_OTHER") {
@@ -312,10 +312,9 @@ func TestInstrumentRefused(t *testing.T) {
 
 	r := refusing{err: errors.New("no more instruments")}
 	tr := otelauth.NewTracer(otelauth.WithMeterProvider(r))
-	tr.TraceRefreshEnd(tr.TraceRefreshStart(t.Context(), t.Context(), auth.RefreshStart{}), auth.RefreshEnd{})
-	up := tr.(auth.StepUpTracer)
-	up.TraceStepUpEnd(up.TraceStepUpStart(t.Context(), auth.StepUpStart{}), auth.StepUpEnd{})
-	if len(told) != 10 || !errors.Is(told[0], r.err) {
+	tr.End(tr.Start(t.Context(), t.Context(), authtrace.RefreshStart{}), authtrace.RefreshEnd{})
+	tr.End(tr.Start(t.Context(), context.Background(), authtrace.StepUpStart{}), authtrace.StepUpEnd{})
+	if len(told) != 13 || !errors.Is(told[0], r.err) {
 		t.Errorf("error handler was told %v, want the refusal of each instrument and of the callback", told)
 	}
 }
@@ -332,7 +331,7 @@ func TestGlobalProvidersByDefault(t *testing.T) {
 	tr := otelauth.NewTracer(otelauth.WithTracerProvider(nil), otelauth.WithMeterProvider(nil))
 	otel.SetMeterProvider(noop.NewMeterProvider())
 
-	tr.TraceRefreshEnd(tr.TraceRefreshStart(t.Context(), t.Context(), auth.RefreshStart{}), auth.RefreshEnd{})
+	tr.End(tr.Start(t.Context(), t.Context(), authtrace.RefreshStart{}), authtrace.RefreshEnd{})
 	if n := len(spans.GetSpans()); n != 1 {
 		t.Errorf("%d spans at the global provider, want 1", n)
 	}

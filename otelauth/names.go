@@ -9,7 +9,7 @@ const ScopeName = "github.com/mcptokens/mcptokens/otelauth"
 // instrumentation scope. A name that goes or changes its meaning changes the
 // first number, a new one the second. The table of all of them, with their
 // stability, is otelauth/NAMES.md.
-const NamesVersion = "1.0"
+const NamesVersion = "1.2"
 
 // The spans. No name holds data. Those of HTTP requests are named by their
 // method alone, as the semantic conventions have it.
@@ -35,7 +35,7 @@ const (
 	// 2), without query.
 	AttrIssuer = attribute.Key("oauth.issuer")
 	// AttrTrigger says why a refresh or an authorization began: a value of
-	// [auth.Trigger], such as "expired".
+	// [authtrace.Trigger], such as "expired".
 	AttrTrigger = attribute.Key("oauth.trigger")
 	// AttrGrantType is the grant type used, such as "refresh_token". In metrics
 	// one that this library does not know is "_OTHER".
@@ -45,7 +45,7 @@ const (
 	AttrScopesRequired = attribute.Key("oauth.scopes.required")
 	// AttrScopesGranted are the scopes of the token that came of it; a list.
 	AttrScopesGranted = attribute.Key("oauth.scopes.granted")
-	// AttrRefreshOutcome is a value of [auth.Outcome]: "refreshed", "adopted"
+	// AttrRefreshOutcome is a value of [authtrace.Outcome]: "refreshed", "adopted"
 	// or "failed".
 	AttrRefreshOutcome = attribute.Key("oauth.refresh.outcome")
 	// AttrRefreshAttempts is how often a refresh was tried; a number.
@@ -53,8 +53,9 @@ const (
 	// AttrWaiters is how many calls waited for a refresh or an authorization;
 	// absent when none did.
 	AttrWaiters = attribute.Key("oauth.waiters")
-	// AttrTokenExpiresIn is how long the access token has to live, in whole
-	// seconds; absent when its server did not say.
+	// AttrTokenExpiresIn is how long the access token has to live when the span
+	// ends, in whole seconds: the server's expires_in counts from when the
+	// request was sent. Absent when the server did not say.
 	AttrTokenExpiresIn = attribute.Key("oauth.token.expires_in")
 	// AttrTokenRotated says whether the server replaced the refresh token that
 	// was spent; absent when none was.
@@ -68,12 +69,13 @@ const (
 	// or "adopted", else "failed", or "refused" when no more are tried for a
 	// while.
 	AttrStepUpOutcome = attribute.Key("oauth.step_up.outcome")
-	// AttrMCPMethod is the MCP request that a step-up is for, such as
-	// "tools/call"; absent when it is not known.
+	// AttrMCPMethod is the MCP request that a step-up, a resend or a refusal is
+	// about, such as "tools/call"; absent when it is not known.
 	AttrMCPMethod = attribute.Key("mcp.method.name")
 	// AttrLink says what a span link leads to: "trigger", the span that made
 	// the operation necessary; "waiter", one that waited for it; "operation",
-	// what a span waited for.
+	// what a span waited for; "begin", the first step of the web login that the span
+	// finishes.
 	AttrLink = attribute.Key("oauth.link")
 )
 
@@ -89,19 +91,37 @@ const (
 	AttrAttemptWait = attribute.Key("oauth.attempt.wait")
 
 	// EventStoreLock is the credential's lock in the store, taken or not;
-	// EventTokenAdopted that a token which somebody else had stored was put in
-	// use; EventTokenSaved that a token was stored, or could not be.
+	// EventTokenAdopted that a token which another process had stored was put in
+	// use; EventTokenSaved that a token was stored, or could not be; EventLoginTurn that
+	// it was this process's turn to ask the user, or that another process has asked.
 	EventStoreLock    = "oauth.store.lock"
 	EventTokenAdopted = "oauth.token.adopted"
 	EventTokenSaved   = "oauth.token.saved"
+	EventLoginTurn    = "oauth.login.turn"
 	// AttrDuration is how long that took, in seconds: for a lock, the wait.
 	AttrDuration = attribute.Key("oauth.duration")
 
 	// EventWait is in the span of a call that had to wait; it marks the end.
 	EventWait = "oauth.wait"
-	// AttrWaitFor is a value of [auth.Awaited]: "refresh", "authorization" or
+	// AttrWaitFor is a value of [authtrace.Awaited]: "refresh", "authorization" or
 	// "store".
 	AttrWaitFor = attribute.Key("oauth.wait.for")
+
+	// EventResend is in the span of a call whose request was rejected and goes
+	// again with the same token.
+	EventResend = "oauth.resend"
+	// AttrResendDelay is how long the call waited for that, in seconds.
+	AttrResendDelay = attribute.Key("oauth.resend.delay")
+	// AttrResendTries is how often the request was rejected with this token,
+	// from 1.
+	AttrResendTries = attribute.Key("oauth.resend.tries")
+
+	// EventRefused is in the span of a call that got an error at once, while
+	// nothing was sent for it: after a failure, or after too many rejections.
+	EventRefused = "oauth.refused"
+	// AttrRefusedRetryIn is how long it is until the next attempt is due, in
+	// seconds.
+	AttrRefusedRetryIn = attribute.Key("oauth.refused.retry_in")
 )
 
 // The metrics. Their attributes have few values: server.address is the issuer's
@@ -116,9 +136,18 @@ const (
 	// the time that the user takes included. Attributes: [AttrGrantType],
 	// server.address, error.type.
 	MetricAuthorizationDuration = "oauth.client.authorization.duration"
+	// MetricUserDuration is a histogram, in seconds, of the time that a person took
+	// between the two steps of a web login. Attribute: [AttrGrantType].
+	MetricUserDuration = "oauth.client.user.duration"
 	// MetricStepUps counts scope upgrades. Attributes: [AttrStepUpOutcome],
 	// error.type.
 	MetricStepUps = "oauth.client.step_ups"
+	// MetricResends counts requests that went again with the token that was
+	// rejected. It has no attributes.
+	MetricResends = "oauth.client.resends"
+	// MetricRefusals counts calls that got an error at once, while nothing was
+	// sent for them. Attribute: error.type.
+	MetricRefusals = "oauth.client.refusals"
 	// MetricWaitDuration is a histogram of the waits of calls in seconds.
 	// Attributes: [AttrWaitFor], error.type.
 	MetricWaitDuration = "oauth.client.wait.duration"

@@ -2,6 +2,7 @@ package otelauth_test
 
 import (
 	"bytes"
+	"context"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
@@ -141,12 +143,12 @@ func typeOf(v attribute.Value) string {
 }
 
 // spans checks what a span exporter got. Those of the test's own program have
-// only the event and the links of a wait.
+// only the links of a wait, and the events of a call.
 func (n *names) spans(spans tracetest.SpanStubs) {
 	for _, s := range spans {
 		var r row
 		if s.Name == "call" {
-			r = row{"Kind": "internal", "Events": "`oauth.wait`"}
+			r = row{"Kind": "internal", "Events": "`oauth.wait` `oauth.resend` `oauth.refused`"}
 		} else {
 			r = n.saw("Spans", s.Name)
 			if s.InstrumentationScope.Name != otelauth.ScopeName || s.InstrumentationScope.Version != n.version {
@@ -261,7 +263,12 @@ func TestNamesAreThoseOfTheTable(t *testing.T) {
 		}
 	}
 
-	everything := map[string]func(k *kit, o *outlet, tr auth.Tracer){"a shared store": lifeWithOthers}
+	everything := map[string]func(k *kit, o *outlet, tr authtrace.Tracer){
+		"a shared store": lifeWithOthers,
+		"a web login": func(k *kit, _ *outlet, tr authtrace.Tracer) {
+			k.webLogin(tr, func(step func(context.Context)) { step(k.t.Context()) })
+		},
+	}
 	maps.Copy(everything, lives)
 	for name, live := range everything {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +286,7 @@ func TestNamesAreThoseOfTheTable(t *testing.T) {
 }
 
 // lifeWithOthers has a store that others use too.
-func lifeWithOthers(k *kit, _ *outlet, tr auth.Tracer) {
+func lifeWithOthers(k *kit, _ *outlet, tr authtrace.Tracer) {
 	cfg := k.config()
 	cfg.Tracer, cfg.Store = tr, new(slowStore)
 	ours, _ := k.started(cfg, "read")

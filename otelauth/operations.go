@@ -3,16 +3,19 @@ package otelauth
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 )
 
-// TraceRefreshStart implements [auth.Tracer].
-func (t *tracer) TraceRefreshStart(ctx, caller context.Context, data auth.RefreshStart) context.Context {
+func (t *tracer) refreshStart(ctx, caller context.Context, data authtrace.RefreshStart) context.Context {
 	a, m := newAttributes(6), newAttributes(5)
 	a.resource(data.Resource)
 	a.issuer(data.Issuer)
@@ -22,12 +25,7 @@ func (t *tracer) TraceRefreshStart(ctx, caller context.Context, data auth.Refres
 	return t.startDetached(ctx, caller, SpanRefresh, a, m)
 }
 
-// TraceRefreshEnd implements [auth.Tracer].
-func (t *tracer) TraceRefreshEnd(ctx context.Context, data auth.RefreshEnd) {
-	op := operationOf(ctx)
-	if op == nil {
-		return
-	}
+func (t *tracer) refreshEnd(ctx context.Context, op *operation, data authtrace.RefreshEnd) {
 	m := op.measured
 	m.text(AttrRefreshOutcome, string(data.Outcome))
 	m.text(AttrGrantType, knownGrant(data.Grant))
@@ -40,59 +38,72 @@ func (t *tracer) TraceRefreshEnd(ctx context.Context, data auth.RefreshEnd) {
 	a.text(AttrRefreshOutcome, string(data.Outcome))
 	a.text(AttrGrantType, data.Grant)
 	a.add(AttrRefreshAttempts.Int(data.Attempts))
-	if data.Outcome == auth.OutcomeRefreshed && data.Grant == "refresh_token" {
+	if data.Outcome == authtrace.OutcomeRefreshed && data.Grant == "refresh_token" {
 		a.add(AttrTokenRotated.Bool(data.Rotated))
 	}
 	a.token(data.Expiry, data.Scopes, data.Unsaved)
 	t.end(op, a, data.Err)
 }
 
-// TraceAuthorizationStart implements [auth.AuthorizationTracer].
-func (t *tracer) TraceAuthorizationStart(ctx, caller context.Context, data auth.AuthorizationStart) context.Context {
+func (t *tracer) authorizationStart(ctx, caller context.Context, data authtrace.AuthorizationStart) context.Context {
 	a, m := newAttributes(6), newAttributes(5)
 	a.resource(data.Resource)
 	a.text(AttrTrigger, string(data.Trigger))
 	a.text(AttrGrantType, data.Grant)
 	a.scopes(AttrScopesRequired, data.Scopes)
 	m.text(AttrGrantType, knownGrant(data.Grant))
+	if data.Trigger == authtrace.TriggerBegin || data.Trigger == authtrace.TriggerFinish {
+		return t.stepStart(ctx, caller, data, a, m)
+	}
 	return t.startDetached(ctx, caller, SpanAuthorization, a, m)
 }
 
-// TraceAuthorizationEnd implements [auth.AuthorizationTracer].
-func (t *tracer) TraceAuthorizationEnd(ctx context.Context, data auth.AuthorizationEnd) {
-	op := operationOf(ctx)
-	if op == nil {
-		return
+// stepStart begins one of the two steps of a web login, which is part of a request
+// to the program. The second is linked to the first, and its duration includes the
+// time that the person took.
+func (t *tracer) stepStart(ctx, begun context.Context, data authtrace.AuthorizationStart, a, m attributes) context.Context {
+	var opts []trace.SpanStartOption
+	if first := trace.SpanContextFromContext(begun); first.IsValid() {
+		opts = append(opts, trace.WithLinks(t.link(first, "begin")))
 	}
+	ctx, op := t.start(ctx, SpanAuthorization, a, m, opts...)
+	if data.Trigger == authtrace.TriggerFinish {
+		op.started = op.started.Add(-data.Took)
+		t.record(ctx, t.measure.user, data.Took, slices.Clone(m))
+	}
+	op.unmeasured = data.Trigger == authtrace.TriggerBegin
+	return ctx
+}
+
+var (
+	_   authtrace.Linker = (*tracer)(nil)
+	w3c                  = propagation.TraceContext{}
+)
+
+// Link implements [authtrace.Linker] by a traceparent.
+func (t *tracer) Link(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	w3c.Inject(ctx, carrier)
+	return carrier["traceparent"]
+}
+
+// Linked implements [authtrace.Linker].
+func (t *tracer) Linked(link string) context.Context {
+	return w3c.Extract(context.Background(), propagation.MapCarrier{"traceparent": link})
+}
+
+func (t *tracer) authorizationEnd(ctx context.Context, op *operation, data authtrace.AuthorizationEnd) {
 	m := op.measured
 	m.text(semconv.ServerAddressKey, t.issuerHost(data.Issuer))
 	m.errorType(data.Err)
-	t.record(ctx, t.measure.authorization, time.Since(op.started), m)
+	if !op.unmeasured {
+		t.record(ctx, t.measure.authorization, time.Since(op.started), m)
+	}
 
 	a := newAttributes(8)
 	a.issuer(data.Issuer)
 	a.token(data.Expiry, data.Scopes, data.Unsaved)
 	t.end(op, a, data.Err)
-}
-
-// TraceUserStart implements [auth.UserTracer].
-func (t *tracer) TraceUserStart(ctx context.Context, data auth.UserStart) context.Context {
-	return t.below(ctx, SpanUser, data.Issuer, data.Grant)
-}
-
-// TraceUserEnd implements [auth.UserTracer].
-func (t *tracer) TraceUserEnd(ctx context.Context, data auth.UserEnd) {
-	t.endBelow(ctx, nil, data.Err)
-}
-
-// TraceExchangeStart implements [auth.ExchangeTracer].
-func (t *tracer) TraceExchangeStart(ctx context.Context, data auth.ExchangeStart) context.Context {
-	return t.below(ctx, SpanExchange, data.Issuer, data.Grant)
-}
-
-// TraceExchangeEnd implements [auth.ExchangeTracer].
-func (t *tracer) TraceExchangeEnd(ctx context.Context, data auth.ExchangeEnd) {
-	t.endBelow(ctx, nil, data.Err)
 }
 
 // below begins a part of an operation, at an authorization server.
@@ -104,15 +115,7 @@ func (t *tracer) below(ctx context.Context, name, issuer, grant string) context.
 	return ctx
 }
 
-// endBelow ends what start began.
-func (t *tracer) endBelow(ctx context.Context, a attributes, err error) {
-	if op := operationOf(ctx); op != nil {
-		t.end(op, a, err)
-	}
-}
-
-// TraceStepUpStart implements [auth.StepUpTracer].
-func (t *tracer) TraceStepUpStart(ctx context.Context, data auth.StepUpStart) context.Context {
+func (t *tracer) stepUpStart(ctx context.Context, data authtrace.StepUpStart) context.Context {
 	a := newAttributes(8)
 	a.resource(data.Resource)
 	a.text(AttrMCPMethod, mcpMethod(data.Operation))
@@ -121,12 +124,7 @@ func (t *tracer) TraceStepUpStart(ctx context.Context, data auth.StepUpStart) co
 	return ctx
 }
 
-// TraceStepUpEnd implements [auth.StepUpTracer].
-func (t *tracer) TraceStepUpEnd(ctx context.Context, data auth.StepUpEnd) {
-	op := operationOf(ctx)
-	if op == nil {
-		return
-	}
+func (t *tracer) stepUpEnd(ctx context.Context, op *operation, data authtrace.StepUpEnd) {
 	outcome := data.Path
 	var limit *auth.InsufficientScopeError
 	if errors.As(data.Err, &limit) {
@@ -144,38 +142,10 @@ func (t *tracer) TraceStepUpEnd(ctx context.Context, data auth.StepUpEnd) {
 	t.end(op, a, data.Err)
 }
 
-// TraceDiscoveryStart implements [auth.DiscoveryTracer].
-func (t *tracer) TraceDiscoveryStart(ctx context.Context, data auth.DiscoveryStart) context.Context {
+func (t *tracer) discoveryStart(ctx context.Context, data authtrace.DiscoveryStart) context.Context {
 	a := newAttributes(8)
 	a.resource(data.Resource)
 	a.issuer(data.Issuer)
 	ctx, _ = t.start(ctx, SpanDiscovery, a, nil)
 	return ctx
-}
-
-// TraceDiscoveryEnd implements [auth.DiscoveryTracer].
-func (t *tracer) TraceDiscoveryEnd(ctx context.Context, data auth.DiscoveryEnd) {
-	a := newAttributes(8)
-	a.issuer(data.Issuer)
-	t.endBelow(ctx, a, data.Err)
-}
-
-// TraceRegistrationStart implements [auth.RegistrationTracer].
-func (t *tracer) TraceRegistrationStart(ctx context.Context, data auth.RegistrationStart) context.Context {
-	return t.below(ctx, SpanRegistration, data.Issuer, "")
-}
-
-// TraceRegistrationEnd implements [auth.RegistrationTracer].
-func (t *tracer) TraceRegistrationEnd(ctx context.Context, data auth.RegistrationEnd) {
-	t.endBelow(ctx, nil, data.Err)
-}
-
-// TraceRevocationStart implements [auth.RevocationTracer].
-func (t *tracer) TraceRevocationStart(ctx context.Context, data auth.RevocationStart) context.Context {
-	return t.below(ctx, SpanRevocation, data.Issuer, "")
-}
-
-// TraceRevocationEnd implements [auth.RevocationTracer].
-func (t *tracer) TraceRevocationEnd(ctx context.Context, data auth.RevocationEnd) {
-	t.endBelow(ctx, nil, data.Err)
 }

@@ -9,8 +9,8 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
@@ -70,22 +70,19 @@ func TestWithAttributeFilter(t *testing.T) {
 // to the trigger; all who wait are counted.
 func TestLinksAreBounded(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
-		tr := k.config().Tracer.(interface {
-			auth.Tracer
-			auth.WaitTracer
-		})
+		tr := k.config().Tracer
 		tracer := k.tracers.Tracer("program")
 		trigger, span := tracer.Start(t.Context(), "trigger")
 		defer span.End()
-		op := tr.TraceRefreshStart(t.Context(), trigger, auth.RefreshStart{})
+		op := tr.Start(t.Context(), trigger, authtrace.RefreshStart{})
 		for range 300 {
 			ctx, span := tracer.Start(t.Context(), "call")
 			for range 2 { // a call that waits twice is linked once
-				tr.TraceWaitEnd(tr.TraceWaitStart(ctx, op, auth.WaitStart{For: auth.AwaitedRefresh}), auth.WaitEnd{For: auth.AwaitedRefresh})
+				tr.End(tr.Start(ctx, op, authtrace.WaitStart{For: authtrace.AwaitedRefresh}), authtrace.WaitEnd{For: authtrace.AwaitedRefresh})
 			}
 			span.End()
 		}
-		tr.TraceRefreshEnd(op, auth.RefreshEnd{})
+		tr.End(op, authtrace.RefreshEnd{})
 		got := k.span(otelauth.SpanRefresh)
 		if len(got.Links) != 100 || got.DroppedLinks != 0 || value(got.Links[0].Attributes, otelauth.AttrLink).AsString() != "trigger" {
 			t.Errorf("%d links, %d dropped, the first %v", len(got.Links), got.DroppedLinks, got.Links[0].Attributes)

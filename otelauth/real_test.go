@@ -26,8 +26,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
-	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
@@ -44,7 +44,10 @@ func TestRealCollector(t *testing.T) {
 
 // realEverything sends all that the lives record.
 func realEverything(t *testing.T, c *collector) {
-	everything := map[string]func(k *kit, o *outlet, tr auth.Tracer){"a shared store": lifeWithOthers}
+	everything := map[string]func(k *kit, o *outlet, tr authtrace.Tracer){
+		"a shared store": lifeWithOthers,
+		"a web login":    func(k *kit, _ *outlet, tr authtrace.Tracer) { k.webLogin(tr, k.call) },
+	}
 	maps.Copy(everything, lives)
 	for name, live := range everything {
 		var spans tracetest.SpanStubs
@@ -76,7 +79,7 @@ func realEverything(t *testing.T, c *collector) {
 
 // realExample has the example send, while it runs.
 func realExample(t *testing.T, c *collector) {
-	cmd := exec.CommandContext(t.Context(), "go", "run", "../examples/http-client", "-otlp", "http://"+c.address)
+	cmd := exec.CommandContext(t.Context(), "go", "run", "-tags", "otlp", "../examples/http-client", "-otlp", "http://"+c.address)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -301,7 +304,7 @@ func (o *otlp) check(n *names) {
 				}
 				for _, s := range ss.Spans {
 					o.spans++
-					r := row{"Events": "`oauth.wait`"} // the program's
+					r := row{"Events": "`oauth.wait` `oauth.resend` `oauth.refused`"} // the program's
 					if ours {
 						r = n.saw("Spans", s.Name)
 						if kinds[s.Kind] != r["Kind"] {

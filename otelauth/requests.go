@@ -16,19 +16,21 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 )
 
-// TraceRequestStart implements [auth.RequestTracer]: a client span of the
-// semantic conventions for HTTP. It is named by the method alone, since the
-// paths of authorization servers have no template.
-func (t *tracer) TraceRequestStart(ctx context.Context, data auth.RequestStart) context.Context {
+// requestStart begins a client span of the semantic conventions for HTTP. It is
+// named by the method alone, since the paths of authorization servers have no
+// template.
+func (t *tracer) requestStart(ctx context.Context, data authtrace.RequestStart) context.Context {
 	method := semconv.HTTPRequestMethodKey.String(knownMethod(data.Method))
 	m := append(newAttributes(5), method)
-	a := append(newAttributes(5), method, semconv.URLFull(data.URL.String()))
+	a := append(newAttributes(5), method)
+	a.text(semconv.URLFullKey, data.URL.String())
 	if host := t.hosts.known(data.URL.Hostname()); host != "" {
 		m.add(semconv.ServerAddress(host), semconv.ServerPort(port(data.URL)))
-		a.add(semconv.ServerAddress(data.URL.Hostname()), semconv.ServerPort(port(data.URL)))
+		a.host(data.URL)
+		a.add(semconv.ServerPort(port(data.URL)))
 	}
 	if data.Resend > 0 {
 		a.add(semconv.HTTPRequestResendCount(data.Resend))
@@ -37,12 +39,7 @@ func (t *tracer) TraceRequestStart(ctx context.Context, data auth.RequestStart) 
 	return ctx
 }
 
-// TraceRequestEnd implements [auth.RequestTracer].
-func (t *tracer) TraceRequestEnd(ctx context.Context, data auth.RequestEnd) {
-	op := operationOf(ctx)
-	if op == nil {
-		return
-	}
+func (t *tracer) requestEnd(ctx context.Context, op *operation, data authtrace.RequestEnd) {
 	m := op.measured
 	a := newAttributes(2)
 	if data.StatusCode != 0 {
@@ -63,7 +60,7 @@ func (t *tracer) TraceRequestEnd(ctx context.Context, data auth.RequestEnd) {
 // requestFailure is the error.type of a request; empty if it did not fail.
 // Whether there is metadata at a well-known URL is asked, not presumed, so that
 // a 404 is an answer to a GET; and who gave up has no error.
-func requestFailure(start attributes, data auth.RequestEnd) string {
+func requestFailure(start attributes, data authtrace.RequestEnd) string {
 	switch {
 	case errors.Is(data.Err, context.Canceled):
 		return ""

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/grant"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
@@ -85,7 +86,7 @@ func TestFailedEarlyRefreshLeavesTheCallerAlone(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		m, old := k.started(k.config(), "read")
 		time.Sleep(59 * time.Minute)
-		k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_request", 400))
+		k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_target", 400))
 		k.call(func(ctx context.Context) {
 			if tok, err := m.Token(ctx); err != nil || tok.AccessToken != old.AccessToken {
 				t.Errorf("Token = %v, %v, want the old one", tok, err)
@@ -94,7 +95,7 @@ func TestFailedEarlyRefreshLeavesTheCallerAlone(t *testing.T) {
 		k.wantSpans(`
 call
 oauth.refresh ERROR
-    error.type=invalid_request
+    error.type=invalid_target
     http.response.status_code=400
     oauth.grant_type=refresh_token
     oauth.issuer=AS
@@ -104,7 +105,7 @@ oauth.refresh ERROR
     oauth.trigger=early
     -> call (trigger)
     @ oauth.store.lock oauth.duration=0
-    @ oauth.attempt error.type=invalid_request http.response.status_code=400 oauth.attempt.number=1
+    @ oauth.attempt error.type=invalid_target http.response.status_code=400 oauth.attempt.number=1
 | POST CLIENT ERROR
 |     error.type=400
 |     http.request.method=POST
@@ -377,7 +378,7 @@ oauth.authorize
     oauth.trigger=scopes
     oauth.waiters=1
     -> oauth.step_up (trigger)
-    @ oauth.store.lock oauth.duration=0
+    @ oauth.store.lock oauth.duration=0 x2
     @ oauth.token.saved oauth.duration=0
 | oauth.discover
 |     oauth.issuer=AS
@@ -390,6 +391,12 @@ oauth.authorize
 | |     http.request.method=GET
 | |     http.response.status_code=200
 | |     url.full=AS/.well-known/oauth-authorization-server
+| oauth.register
+|     oauth.issuer=AS
+| | POST CLIENT
+| |     http.request.method=POST
+| |     http.response.status_code=201
+| |     url.full=AS/register
 | oauth.await_user
 |     oauth.grant_type=authorization_code
 |     oauth.issuer=AS
@@ -435,13 +442,117 @@ oauth.refresh
     oauth.refresh.outcome=adopted
     oauth.resource=MCP
     oauth.scopes.granted=["read"]
-    oauth.token.expires_in=3599
+    oauth.token.expires_in=3600
     oauth.trigger=expired
     oauth.waiters=1
     -> call (trigger)
     @ oauth.store.lock oauth.duration=0.03
     @ oauth.token.adopted
 `)
+	})
+}
+
+// A token that works for other requests is sent again, then replaced, and so is
+// its successor sent again. Then the operation is given up: who asks for it is
+// refused at once.
+func TestRequestThatIsAlwaysRejected(t *testing.T) {
+	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		m, tok := k.started(k.config(), "read")
+		m.Accepted(mustToken(t, m))
+		c := auth.Challenge{Status: 401, Error: "invalid_token", Operation: "tools/call write_note"}
+		k.call(func(ctx context.Context) {
+			for err := error(nil); err == nil; {
+				var again *auth.Token
+				if again, err = m.Resolve(ctx, tok, c); err == nil {
+					tok = again
+				}
+			}
+		})
+		k.call(func(ctx context.Context) {
+			if _, err := m.Resolve(ctx, mustToken(t, m), c); err == nil {
+				t.Error("Resolve: no error")
+			}
+		})
+		k.wantSpans(`
+call
+    -> oauth.refresh (operation)
+    @ oauth.resend mcp.method.name=tools/call oauth.resend.delay=0 oauth.resend.tries=1
+    @ oauth.wait oauth.duration=0.05 oauth.wait.for=refresh
+    @ oauth.resend mcp.method.name=tools/call oauth.resend.delay=0.25 oauth.resend.tries=1
+    @ oauth.resend mcp.method.name=tools/call oauth.resend.delay=1 oauth.resend.tries=2
+    @ oauth.resend mcp.method.name=tools/call oauth.resend.delay=3 oauth.resend.tries=3
+    @ oauth.refused error.type=_OTHER mcp.method.name=tools/call oauth.refused.retry_in=15
+oauth.refresh
+    oauth.grant_type=refresh_token
+    oauth.issuer=AS
+    oauth.refresh.attempts=1
+    oauth.refresh.outcome=refreshed
+    oauth.resource=MCP
+    oauth.scopes.granted=["read"]
+    oauth.token.expires_in=3600
+    oauth.token.rotated=true
+    oauth.trigger=challenge
+    oauth.waiters=1
+    -> call (trigger)
+    @ oauth.store.lock oauth.duration=0
+    @ oauth.token.saved oauth.duration=0
+| POST CLIENT
+|     http.request.method=POST
+|     http.response.status_code=200
+|     url.full=AS/token
+call
+    @ oauth.refused error.type=_OTHER mcp.method.name=tools/call oauth.refused.retry_in=14.5
+`)
+		k.wantMeasured("oauth.client.re",
+			"oauth.client.refresh.duration oauth.grant_type=refresh_token,oauth.refresh.outcome=refreshed,oauth.trigger=challenge,AS 1 0.05",
+			"oauth.client.refusals error.type=_OTHER 2",
+			"oauth.client.resends 4",
+		)
+	})
+}
+
+// During the pause after a failure a call is refused at once.
+func TestRefusedDuringAPause(t *testing.T) {
+	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		m, _ := k.started(k.config(), "read")
+		time.Sleep(2 * time.Hour)
+		k.srv.InjectAlways(authtest.TokenEndpoint, authtest.OAuthError("invalid_client", 401))
+		k.call(func(ctx context.Context) { _, _ = m.Token(ctx) })
+		k.spans.Reset()
+		k.call(func(ctx context.Context) {
+			if _, err := m.Token(ctx); err == nil {
+				t.Error("Token: no error")
+			}
+		})
+		k.wantSpans(`
+call
+    @ oauth.refused error.type=invalid_client oauth.refused.retry_in=0.5
+`)
+		k.wantMeasured("oauth.client.refusals", "oauth.client.refusals error.type=invalid_client 1")
+	})
+}
+
+// Without a span there is nothing to write to, and without tracing the caller's
+// is left alone. Both are counted.
+func TestResendAndRefusalAreCounted(t *testing.T) {
+	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		on := k.config().Tracer
+		off := otelauth.NewTracer(otelauth.WithTracerProvider(k.tracers), otelauth.WithMeterProvider(k.meters), otelauth.WithoutTracing())
+		both := func(ctx context.Context, tr authtrace.Tracer) {
+			tr.Point(ctx, authtrace.Resend{Tries: 1})
+			tr.Point(ctx, authtrace.Refused{RetryAt: time.Now(), Err: errors.New("canary")})
+		}
+		both(t.Context(), on)
+		k.call(func(ctx context.Context) { both(ctx, off) })
+		k.wantSpans("\ncall\n")
+		k.call(func(ctx context.Context) { both(ctx, on) })
+		k.wantSpans(`
+call
+call
+    @ oauth.resend oauth.resend.delay=0 oauth.resend.tries=1
+    @ oauth.refused error.type=_OTHER oauth.refused.retry_in=0
+`)
+		k.wantMeasured("oauth.client.re", "oauth.client.refusals error.type=_OTHER 3", "oauth.client.resends 3")
 	})
 }
 
@@ -611,8 +722,30 @@ call
 	})
 }
 
+// Who has a token waits for a look into the store too, for a moment.
+func TestWaitForALook(t *testing.T) {
+	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
+		cfg := k.config()
+		cfg.Store = new(slowStore)
+		m, _ := k.started(cfg, "read")
+		time.Sleep(time.Minute)
+		k.call(func(ctx context.Context) {
+			if _, err := m.Token(ctx); err != nil {
+				t.Errorf("Token: %v", err)
+			}
+		})
+		k.wantSpans(`
+call
+    @ oauth.wait oauth.duration=0.2 oauth.wait.for=store
+`)
+	})
+}
+
 // slowStore is far away.
 type slowStore struct{ auth.MemoryStore }
+
+// Watch is not that of an [auth.Watcher]: this store gives no hints.
+func (s *slowStore) Watch() {}
 
 func (s *slowStore) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
 	time.Sleep(200 * time.Millisecond)
@@ -669,7 +802,7 @@ oauth.refresh
     oauth.refresh.outcome=refreshed
     oauth.resource=MCP
     oauth.scopes.granted=["read"]
-    oauth.token.expires_in=3600
+    oauth.token.expires_in=3590
     oauth.token.rotated=true
     oauth.trigger=expired
     oauth.waiters=2
@@ -682,7 +815,7 @@ oauth.refresh
 |     url.full=AS/token
 call
     -> oauth.refresh (operation)
-    @ oauth.wait error.type=_OTHER oauth.duration=0.5 oauth.wait.for=refresh
+    @ oauth.wait error.type=timeout oauth.duration=0.5 oauth.wait.for=refresh
 `)
 	})
 }
@@ -778,7 +911,7 @@ func TestDetachedIsARoot(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		tr := k.config().Tracer
 		k.call(func(ctx context.Context) {
-			tr.TraceRefreshEnd(tr.TraceRefreshStart(ctx, ctx, auth.RefreshStart{}), auth.RefreshEnd{Outcome: auth.OutcomeAdopted, Attempts: 1})
+			tr.End(tr.Start(ctx, ctx, authtrace.RefreshStart{}), authtrace.RefreshEnd{Outcome: authtrace.OutcomeAdopted, Attempts: 1})
 		})
 		k.wantSpans(`
 call

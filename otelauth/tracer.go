@@ -12,9 +12,10 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 )
 
-// tracer implements all of the core's tracer interfaces.
+// tracer makes spans and metrics of what it hears.
 type tracer struct {
 	tracer   trace.Tracer
 	off      bool // no spans, so that those of callers are left alone too
@@ -25,26 +26,15 @@ type tracer struct {
 }
 
 var (
-	_ auth.Tracer              = (*tracer)(nil)
-	_ auth.AttemptTracer       = (*tracer)(nil)
-	_ auth.StepTracer          = (*tracer)(nil)
-	_ auth.RequestTracer       = (*tracer)(nil)
-	_ auth.WaitTracer          = (*tracer)(nil)
-	_ auth.AuthorizationTracer = (*tracer)(nil)
-	_ auth.UserTracer          = (*tracer)(nil)
-	_ auth.ExchangeTracer      = (*tracer)(nil)
-	_ auth.StepUpTracer        = (*tracer)(nil)
-	_ auth.DiscoveryTracer     = (*tracer)(nil)
-	_ auth.RegistrationTracer  = (*tracer)(nil)
-	_ auth.RevocationTracer    = (*tracer)(nil)
-	_ auth.ManagerTracer       = (*tracer)(nil)
+	_ authtrace.Tracer   = (*tracer)(nil)
+	_ auth.ManagerTracer = (*tracer)(nil)
 )
 
 // NewTracer returns a tracer for [auth.Config]. Without options spans and
 // metrics go to the global providers. Make one for a program and let all its
 // managers share it: what it observes of them lives as long as the meter
 // provider does.
-func NewTracer(opts ...Option) auth.Tracer {
+func NewTracer(opts ...Option) authtrace.Tracer {
 	c := newConfig(opts)
 	_, off := c.tracers.(noop.TracerProvider)
 	t := &tracer{
@@ -56,12 +46,90 @@ func NewTracer(opts ...Option) auth.Tracer {
 	return t
 }
 
-// operation is what the End methods need of the beginning.
+// Start implements [authtrace.Tracer].
+func (t *tracer) Start(ctx, link context.Context, s authtrace.Start) context.Context {
+	switch s := s.(type) {
+	case authtrace.RefreshStart:
+		return t.refreshStart(ctx, link, s)
+	case authtrace.AuthorizationStart:
+		return t.authorizationStart(ctx, link, s)
+	case authtrace.UserStart:
+		return t.below(ctx, SpanUser, s.Issuer, s.Grant)
+	case authtrace.ExchangeStart:
+		return t.below(ctx, SpanExchange, s.Issuer, s.Grant)
+	case authtrace.StepUpStart:
+		return t.stepUpStart(ctx, s)
+	case authtrace.DiscoveryStart:
+		return t.discoveryStart(ctx, s)
+	case authtrace.RegistrationStart:
+		return t.below(ctx, SpanRegistration, s.Issuer, "")
+	case authtrace.RevocationStart:
+		return t.below(ctx, SpanRevocation, s.Issuer, "")
+	case authtrace.RequestStart:
+		return t.requestStart(ctx, s)
+	case authtrace.WaitStart:
+		return t.waitStart(ctx, link)
+	}
+	return ctx
+}
+
+// End implements [authtrace.Tracer].
+func (t *tracer) End(ctx context.Context, e authtrace.End) {
+	if e, ok := e.(authtrace.WaitEnd); ok {
+		t.waitEnd(ctx, e)
+		return
+	}
+	op := operationOf(ctx)
+	if op == nil {
+		return
+	}
+	switch e := e.(type) {
+	case authtrace.RefreshEnd:
+		t.refreshEnd(ctx, op, e)
+	case authtrace.AuthorizationEnd:
+		t.authorizationEnd(ctx, op, e)
+	case authtrace.UserEnd:
+		t.end(op, nil, e.Err)
+	case authtrace.ExchangeEnd:
+		t.end(op, nil, e.Err)
+	case authtrace.StepUpEnd:
+		t.stepUpEnd(ctx, op, e)
+	case authtrace.DiscoveryEnd:
+		a := newAttributes(8)
+		a.issuer(e.Issuer)
+		t.end(op, a, e.Err)
+	case authtrace.RegistrationEnd:
+		t.end(op, nil, e.Err)
+	case authtrace.RevocationEnd:
+		t.end(op, nil, e.Err)
+	case authtrace.RequestEnd:
+		t.requestEnd(ctx, op, e)
+	}
+}
+
+// Point implements [authtrace.Tracer].
+func (t *tracer) Point(ctx context.Context, p authtrace.Point) {
+	switch p := p.(type) {
+	case authtrace.Attempt:
+		t.attempt(ctx, p)
+	case authtrace.Step:
+		t.step(ctx, p)
+	case authtrace.Resend:
+		t.resend(ctx, p)
+	case authtrace.Refused:
+		t.refused(ctx, p)
+	}
+}
+
+// operation is what End needs of the beginning.
 type operation struct {
 	span    trace.Span
 	started time.Time
 	// measured are the attributes of the operation's metric so far.
 	measured attributes
+
+	// unmeasured: the operation is not in the histogram of its kind.
+	unmeasured bool
 
 	// linked are the spans that the operation's own is linked to, waiters how
 	// many calls have waited. mu guards both.
@@ -141,8 +209,8 @@ func (t *tracer) kept(attrs attributes) attributes {
 	return kept
 }
 
-// TraceAttempt implements [auth.AttemptTracer].
-func (t *tracer) TraceAttempt(ctx context.Context, data auth.Attempt) {
+// attempt adds an event to the operation, unless it went well at once.
+func (t *tracer) attempt(ctx context.Context, data authtrace.Attempt) {
 	op := operationOf(ctx)
 	if op == nil || (data.Number == 1 && data.Err == nil) {
 		return
@@ -156,9 +224,9 @@ func (t *tracer) TraceAttempt(ctx context.Context, data auth.Attempt) {
 	t.event(op.span, EventAttempt, a)
 }
 
-// TraceStep implements [auth.StepTracer].
-func (t *tracer) TraceStep(ctx context.Context, data auth.Step) {
-	if data.Kind == auth.StepLock {
+// step measures the wait for a lock, and adds an event to the operation.
+func (t *tracer) step(ctx context.Context, data authtrace.Step) {
+	if data.Kind == authtrace.StepLock {
 		m := newAttributes(4)
 		m.errorType(data.Err)
 		t.record(ctx, t.measure.lock, data.Duration, m)
@@ -168,16 +236,18 @@ func (t *tracer) TraceStep(ctx context.Context, data auth.Step) {
 		return
 	}
 	a := newAttributes(4)
-	if data.Kind != auth.StepAdopt {
+	if data.Kind != authtrace.StepAdopt {
 		a.add(AttrDuration.Float64(data.Duration.Seconds()))
 	}
 	a.failure(data.Err)
 	switch data.Kind {
-	case auth.StepLock:
+	case authtrace.StepLock:
 		t.event(op.span, EventStoreLock, a)
-	case auth.StepAdopt:
+	case authtrace.StepAdopt:
 		t.event(op.span, EventTokenAdopted, a)
-	case auth.StepSave:
+	case authtrace.StepSave:
 		t.event(op.span, EventTokenSaved, a)
+	case authtrace.StepTurn:
+		t.event(op.span, EventLoginTurn, a)
 	}
 }

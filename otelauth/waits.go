@@ -6,7 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 )
 
 // maxLinks bounds the links of an operation to those who wait for it. The SDK
@@ -14,9 +14,8 @@ import (
 // trigger.
 const maxLinks = 100
 
-// TraceWaitStart implements [auth.WaitTracer]. The span of the operation gets a
-// link to the caller's.
-func (t *tracer) TraceWaitStart(ctx, operation context.Context, data auth.WaitStart) context.Context {
+// waitStart links the span of the operation and the caller's to each other.
+func (t *tracer) waitStart(ctx, operation context.Context) context.Context {
 	op := operationOf(operation)
 	if op == nil {
 		return ctx
@@ -45,9 +44,9 @@ func (op *operation) waitedForBy(t *tracer, caller trace.SpanContext) {
 	op.span.AddLink(t.link(caller, "waiter"))
 }
 
-// TraceWaitEnd implements [auth.WaitTracer]. The caller's span gets an event. It
-// is no failure of the caller's: whether it is one they decide themselves.
-func (t *tracer) TraceWaitEnd(ctx context.Context, data auth.WaitEnd) {
+// waitEnd adds an event to the caller's span. A wait that ended badly is not a
+// failure of the caller's: that is for the caller to decide.
+func (t *tracer) waitEnd(ctx context.Context, data authtrace.WaitEnd) {
 	m := newAttributes(4)
 	m.text(AttrWaitFor, string(data.For))
 	m.errorType(data.Err)

@@ -8,7 +8,7 @@ import (
 	"github.com/mcptokens/mcptokens/auth"
 )
 
-// maxNonces is how often one request is sent again for want of a nonce: once by
+// maxNonces is how often one request is sent again because a nonce is missing: once by
 // the book (RFC 9449 section 9), and some more for a nonce that runs out, or
 // that others use up, on the way.
 const maxNonces = 3
@@ -40,7 +40,7 @@ func observe(token *auth.Token, sent *http.Request, resp *http.Response) bool {
 	return isDPoP(token) && token.ObserveNonce(sent.URL.String(), resp.Header)
 }
 
-// wantsNonce reports whether the server refused a proof for want of its nonce.
+// wantsNonce reports whether the server refused a proof because its nonce is missing.
 // That may stand beside a challenge for bearer tokens which says more.
 func wantsNonce(token *auth.Token, resp *http.Response) bool {
 	if !isDPoP(token) || resp.StatusCode != http.StatusUnauthorized {

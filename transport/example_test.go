@@ -28,7 +28,7 @@ func ExampleRoundTripper() {
 
 	manager, err := auth.NewManager(auth.Config{
 		Resource: mcp.URL,
-		Client:   auth.Client{ID: "my-service", Secret: "my-secret"},
+		Client:   auth.Client{ID: "my-service", Secret: "my-secret", Issuer: srv.Issuer},
 		Grant:    grant.ClientCredentials{},
 	})
 	if err != nil {

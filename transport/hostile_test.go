@@ -14,7 +14,6 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/browser"
-	"github.com/mcptokens/mcptokens/auth/discovery"
 	"github.com/mcptokens/mcptokens/auth/grant"
 	"github.com/mcptokens/mcptokens/internal/rawtest"
 	"github.com/mcptokens/mcptokens/transport"
@@ -46,7 +45,7 @@ func TestHostileResource(t *testing.T) {
 		is   error           // that the error is; nil: not asked
 		most int             // requests for the MCP server
 	}{
-		{name: "401 for ever", say: rawtest.Answer(401, challenge(`error="invalid_token"`), ""), want: new(*auth.RejectedError), most: 5},
+		{name: "401 forever", say: rawtest.Answer(401, challenge(`error="invalid_token"`), ""), want: new(*auth.RejectedError), most: 5},
 		{name: "401 without a word", say: rawtest.Answer(401, "", ""), want: new(*auth.RejectedError), most: 5},
 		{name: "401 with an endless body", say: rawtest.Endless(401, challenge("")), want: new(*auth.RejectedError), most: 5},
 		{name: "401 with a slow body", say: rawtest.SlowBody(401, challenge("")), want: new(*auth.RejectedError), most: 5},
@@ -55,12 +54,13 @@ func TestHostileResource(t *testing.T) {
 		{name: "10,000 challenges in one header", say: rawtest.Answer(401, "WWW-Authenticate: "+many.String()+"Bearer", ""), want: new(*auth.RejectedError), most: 5},
 		{name: "10,000 headers", say: rawtest.Answer(401, strings.Repeat(challenge("realm=canary")+"\n", 10_000), ""), want: new(*auth.RejectedError), most: 5},
 		{name: "a challenge of half a megabyte", say: rawtest.Answer(401, challenge(`error="`+strings.Repeat("canary", 90_000)+`"`), ""), want: new(*auth.RejectedError), most: 5},
-		{name: "metadata of another host", say: rawtest.Answer(401, challenge(`resource_metadata="http://`+otherHost+`/metadata"`), ""), want: new(*discovery.Error), is: discovery.ErrResourceMismatch, most: 1},
-		{name: "metadata in a file", say: rawtest.Answer(401, challenge(`resource_metadata="file:///etc/canary"`), ""), want: new(*discovery.Error), is: discovery.ErrInsecureURL, most: 1},
-		{name: "metadata without encryption", say: rawtest.Answer(401, challenge(`resource_metadata="http://10.0.0.1/canary"`), ""), want: new(*discovery.Error), is: discovery.ErrInsecureURL, most: 1},
-		{name: "metadata with a password", say: rawtest.Answer(401, challenge(`resource_metadata="https://canary:canary@example.com/"`), ""), want: new(*discovery.Error), is: discovery.ErrInsecureURL, most: 1},
-		{name: "the same scope for ever", say: rawtest.Answer(403, challenge(`error="insufficient_scope", scope="admin"`), ""), want: new(*auth.InsufficientScopeError), most: 4},
-		{name: "no scope for ever", say: rawtest.Answer(403, challenge(`error="insufficient_scope"`), ""), want: new(*auth.InsufficientScopeError), most: 4},
+		// The well-known location is asked instead; the 401 goes on.
+		{name: "metadata of another host", say: rawtest.Answer(401, challenge(`resource_metadata="http://`+otherHost+`/metadata"`), ""), want: new(*auth.RejectedError), most: 5},
+		{name: "metadata in a file", say: rawtest.Answer(401, challenge(`resource_metadata="file:///etc/canary"`), ""), want: new(*auth.RejectedError), most: 5},
+		{name: "metadata without encryption", say: rawtest.Answer(401, challenge(`resource_metadata="http://10.0.0.1/canary"`), ""), want: new(*auth.RejectedError), most: 5},
+		{name: "metadata with a password", say: rawtest.Answer(401, challenge(`resource_metadata="https://canary:canary@example.com/"`), ""), want: new(*auth.RejectedError), most: 5},
+		{name: "the same scope forever", say: rawtest.Answer(403, challenge(`error="insufficient_scope", scope="admin"`), ""), want: new(*auth.InsufficientScopeError), most: 4},
+		{name: "no scope forever", say: rawtest.Answer(403, challenge(`error="insufficient_scope"`), ""), want: new(*auth.InsufficientScopeError), most: 4},
 		{name: "another scope each time", say: func(conn io.Writer, r *http.Request) {
 			number++
 			rawtest.Answer(403, challenge(fmt.Sprintf(`error="insufficient_scope", scope="canary-%d"`, number)), "")(conn, r)

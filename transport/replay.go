@@ -19,7 +19,7 @@ const (
 )
 
 // replay knows how a request's body can be sent again; nil when there is
-// nothing to know, because there is no body or GetBody makes it anew.
+// nothing to know, because there is no body or GetBody makes it again.
 type replay struct{ kept *keeper }
 
 func replayOf(req *http.Request, limit int) replay {

@@ -120,7 +120,8 @@ func TestUnreadBody(t *testing.T) {
 	}
 }
 
-// GetBody is called once for each resend, and never for the first request.
+// GetBody is called for each resend, and once for the name of what was refused,
+// but never for the first request.
 func TestGetBody(t *testing.T) {
 	made := 0
 	var bodies []*stream
@@ -135,7 +136,7 @@ func TestGetBody(t *testing.T) {
 	if status, _ := send(t, &transport.RoundTripper{Source: having("old", "new"), Base: srv, BodyLimit: 1}, req); status != 200 {
 		t.Errorf("status %d", status)
 	}
-	if made != 1 || !first.isClosed() || !bodies[0].isClosed() || srv.got[1].body != "ping" {
+	if made != 2 || !first.isClosed() || !bodies[0].isClosed() || !bodies[1].isClosed() || srv.got[1].body != "ping" {
 		t.Errorf("%d bodies made, closed %v; sent %+v", made, first.isClosed(), srv.got)
 	}
 }

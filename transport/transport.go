@@ -11,6 +11,7 @@
 package transport
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
@@ -23,9 +24,12 @@ import (
 	"github.com/mcptokens/mcptokens/internal/layer"
 )
 
-// maxResends is a net below the source's own limits: whatever it says, one
+// maxResends is a safety net below the source's own limits: whatever it says, one
 // request is not sent more often.
-const maxResends = 6
+const (
+	maxResends  = 10
+	maxUpgrades = 6 // of them for missing scopes
+)
 
 // RoundTripper is an [http.RoundTripper] that adds the Authorization header.
 // Only Source is required. It may be used by many goroutines at once; do not
@@ -34,7 +38,9 @@ type RoundTripper struct {
 	// Source hands out the tokens, usually an *[auth.Manager].
 	Source auth.Source
 
-	// Base sends the requests. Default: [http.DefaultTransport].
+	// Base sends the requests. Default: what Source's method BaseTransport()
+	// http.RoundTripper returns, which *[auth.Manager] has: the Transport of its
+	// Config.HTTPClient; else [http.DefaultTransport].
 	Base http.RoundTripper
 
 	// Resource is the URL whose origin gets the token; requests to other
@@ -49,7 +55,9 @@ type RoundTripper struct {
 	BodyLimit int
 
 	once   sync.Once
-	origin *url.URL // of the resource; nil: unknown
+	origin *url.URL          // of the resource; nil: unknown
+	sends  http.RoundTripper // the Source's, without a Base
+	learns auth.Accepter     // Source, if it learns from success
 	err    error
 	first  atomic.Pointer[url.URL] // of the first request, when origin is unknown
 }
@@ -57,8 +65,8 @@ type RoundTripper struct {
 // RoundTrip implements [http.RoundTripper]. Errors other than those of Base are
 // the typed ones of [auth.Source]: *[auth.TokenError],
 // *[auth.ReauthorizationRequiredError], *[auth.InsufficientScopeError],
-// *[auth.AuthorizationError] and so on, and [auth.ErrNonce]. A refusal that is
-// no challenge, such as a 403 without insufficient_scope, is returned as the
+// *[auth.AuthorizationError] and so on, *[OriginError] and [auth.ErrNonce]. A
+// refusal that is no challenge, such as a 403 without insufficient_scope, is returned as the
 // response that it is.
 func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.once.Do(t.init)
@@ -67,7 +75,8 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, t.err
 	}
 	if !t.atHome(req) {
-		return t.base().RoundTrip(req)
+		resp, err := t.base().RoundTrip(req)
+		return t.foreign(req, resp, err)
 	}
 	ctx := req.Context()
 	token, err := t.Source.Token(ctx)
@@ -83,18 +92,25 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	body.first(out)
 	resp, err := t.base().RoundTrip(out)
-	nonces := 0
+	nonces, upgrades := 0, 0
 	for range maxResends {
-		if err != nil || resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+		if err != nil {
 			break
 		}
 		challenge, ok := auth.ResponseChallenge(resp.StatusCode, resp.Header)
-		if !ok {
+		if !ok || challenge.InsufficientScope() {
+			t.accepted(token)
+		}
+		if challenge.InsufficientScope() {
+			upgrades++
+		}
+		if !ok || challenge.Granted(token) || upgrades > maxUpgrades {
 			break
 		}
-		challenge.Operation = req.Method + " " + req.URL.Path
+		challenge.Method, challenge.Operation = cmp.Or(req.Method, http.MethodGet), operation(req, body)
+		challenge.Stream = listens(req)
 		if !body.repeatable(req) {
-			// This request cannot be mended, but the next one should not meet
+			// This request is lost, but the next one should not meet
 			// the same fate. Its caller gets the challenge as it came.
 			if !wantsNonce(token, resp) {
 				_, _ = t.Source.Resolve(ctx, token, challenge)
@@ -131,12 +147,27 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// accepted tells the source that the server accepted token.
+func (t *RoundTripper) accepted(token *auth.Token) {
+	if t.learns != nil && token != nil {
+		t.learns.Accepted(token)
+	}
+}
+
 // init finds the resource's origin.
 func (t *RoundTripper) init() {
 	if t.Source == nil {
 		t.err = errors.New("transport: RoundTripper.Source is nil; set it, for example to an *auth.Manager")
 		return
 	}
+	if m, ok := t.Source.(*auth.Manager); ok && m == nil {
+		t.err = errors.New("transport: RoundTripper.Source is a nil *auth.Manager; check the error of auth.NewManager")
+		return
+	}
+	if s, ok := t.Source.(interface{ BaseTransport() http.RoundTripper }); ok && t.Base == nil {
+		t.sends = s.BaseTransport()
+	}
+	t.learns, _ = t.Source.(auth.Accepter)
 	resource := t.Resource
 	if r, ok := t.Source.(interface{ Resource() string }); ok && resource == "" {
 		resource = r.Resource()
@@ -152,8 +183,8 @@ func (t *RoundTripper) init() {
 	t.origin = u
 }
 
-// atHome reports whether req goes to the resource's own origin (design
-// invariant 17).
+// atHome reports whether req goes to the resource's own origin
+// [invariant 21].
 func (t *RoundTripper) atHome(req *http.Request) bool {
 	home := t.origin
 	if home == nil {
@@ -171,8 +202,11 @@ func (t *RoundTripper) atHome(req *http.Request) bool {
 }
 
 func (t *RoundTripper) base() http.RoundTripper {
-	if t.Base != nil {
+	switch {
+	case t.Base != nil:
 		return t.Base
+	case t.sends != nil:
+		return t.sends
 	}
 	return http.DefaultTransport
 }

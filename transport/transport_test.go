@@ -107,7 +107,12 @@ func TestChallenges(t *testing.T) {
 		{"401 of another scheme", 401, `Basic realm="x"`, true},
 		{"403 insufficient_scope", 403, `Bearer error="insufficient_scope", scope="a b"`, true},
 		{"403 without header", 403, "", false},
-		{"403 of another kind", 403, meta, false},
+		{"403 with an invalid token", 403, meta, true},
+		{"400 with an invalid token", 400, meta, true},
+		{"403 with scopes and no error", 403, `Bearer scope="a b"`, true},
+		{"403 of another kind", 403, `Bearer error="access_denied", scope="a b"`, false},
+		{"400 of another kind", 400, `Bearer error="invalid_request", scope="a b"`, false},
+		{"400 with scopes and no error", 400, `Bearer scope="a b"`, false},
 		{"404 with a challenge", 404, meta, false},
 		{"500", 500, "", false},
 	}
@@ -126,7 +131,7 @@ func TestChallenges(t *testing.T) {
 				t.Fatalf("got %d after %d requests and %d challenges, want 200 after 2 and 1", status, len(srv.got), len(src.challenges))
 			}
 			want, _ := auth.ResponseChallenge(tt.status, http.Header{"Www-Authenticate": {tt.challenge}})
-			want.Operation = "POST /mcp"
+			want.Method, want.Operation = "POST", "POST /mcp"
 			if got := src.challenges[0]; !reflect.DeepEqual(got, want) {
 				t.Errorf("challenge %+v, want %+v", got, want)
 			}
@@ -143,8 +148,8 @@ func TestResendsAreBounded(t *testing.T) {
 	src, srv := having("a", "b"), accepting("none", 401, "Bearer")
 	req, _ := post(t, mcpURL, "ping")
 	status, body := send(t, &transport.RoundTripper{Source: src, Base: srv}, req)
-	if status != 401 || body != "refused" || len(srv.got) != 7 {
-		t.Errorf("got %d %q after %d requests, want the 401 after 7", status, body, len(srv.got))
+	if status != 401 || body != "refused" || len(srv.got) != 11 {
+		t.Errorf("got %d %q after %d requests, want the 401 after 11", status, body, len(srv.got))
 	}
 }
 

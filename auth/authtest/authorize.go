@@ -14,9 +14,17 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodGet, http.MethodPost) {
 		return
 	}
-	q := r.URL.Query()
+	q, problem := s.authorizationRequest(r.URL.Query())
+	if problem != "" { // where to redirect is not known
+		http.Error(w, problem, http.StatusBadRequest)
+		return
+	}
 	c := s.client(q.Get("client_id"))
-	if c == nil || !c.redirectsTo(q.Get("redirect_uri")) {
+	if c == nil || !s.redirects(c, q.Get("redirect_uri")) {
+		if s.cfg.UnknownClient != nil {
+			s.cfg.UnknownClient(w, r)
+			return
+		}
 		// Nothing may be redirected to a place that nobody vouches for (RFC 6749 section 4.1.2.1).
 		http.Error(w, "client_id is unknown, or redirect_uri is not registered for it", http.StatusBadRequest)
 		return
@@ -24,7 +32,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	f, e := s.checkAuthorization(c, q)
 	switch {
 	case e != nil:
-		s.redirect(w, r, url.Values{"error": {e.code}, "error_description": {e.reason}})
+		s.redirect(w, r, q, url.Values{"error": {e.code}, "error_description": {e.reason}})
 		return
 	case r.Method == http.MethodGet && s.cfg.Page:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -35,7 +43,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		}{c.id, f.resource, q.Get("redirect_uri"), f.scopes, r.URL.RequestURI()})
 		return
 	case r.Method == http.MethodPost && r.PostFormValue("decision") != "approve":
-		s.redirect(w, r, url.Values{"error": {"access_denied"}})
+		s.redirect(w, r, q, url.Values{"error": {"access_denied"}})
 		return
 	}
 	k := "code-" + rand.Text()
@@ -47,7 +55,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		expiry:    time.Now().Add(codeTTL),
 	}
 	s.state.mu.Unlock()
-	s.redirect(w, r, url.Values{"code": {k}})
+	s.redirect(w, r, q, url.Values{"code": {k}})
 }
 
 // checkAuthorization checks a request whose client and redirect URI are in order.
@@ -63,6 +71,9 @@ func (s *Server) checkAuthorization(c *client, q url.Values) (*family, *oauthErr
 	case q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43:
 		return nil, badRequest("invalid_request", "PKCE with S256 is required")
 	}
+	if e := s.refuses(AuthorizeEndpoint, q); e != nil {
+		return nil, e
+	}
 	resource, e := s.checkResource(q)
 	if e != nil {
 		return nil, e
@@ -71,17 +82,21 @@ func (s *Server) checkAuthorization(c *client, q url.Values) (*family, *oauthErr
 	if e != nil {
 		return nil, e
 	}
-	return &family{client: c.id, resource: resource, scopes: scopes}, nil
+	if c.scopes != nil && !covers(c.scopes, scopes) {
+		return nil, badRequest("invalid_scope", "the client is not registered for this scope")
+	}
+	return &family{client: c.id, resource: resource, scopes: scopes, online: s.online(q)}, nil
 }
 
-// redirect sends the user back with an authorization response: state as it came, and iss (RFC 9207).
-func (s *Server) redirect(w http.ResponseWriter, r *http.Request, params url.Values) {
-	q := r.URL.Query()
+// redirect sends the user back with an authorization response to the request q: state as it came, and iss
+// (RFC 9207).
+func (s *Server) redirect(w http.ResponseWriter, r *http.Request, q, params url.Values) {
+	s.usePushed(r.URL.Query())
 	if q.Has("state") {
 		params.Set("state", q.Get("state"))
 	}
 	if !s.cfg.NoIssParameter {
-		params.Set("iss", s.Issuer)
+		params.Set("iss", s.name())
 	}
 	to, err := url.Parse(q.Get("redirect_uri"))
 	if err != nil || !to.IsAbs() {
@@ -99,7 +114,12 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request, params url.Val
 
 // refuseAuthorization is the fault [OAuthError] at this endpoint.
 func (s *Server) refuseAuthorization(w http.ResponseWriter, r *http.Request, code string) {
-	s.redirect(w, r, url.Values{"error": {code}})
+	q, problem := s.authorizationRequest(r.URL.Query())
+	if problem != "" {
+		http.Error(w, problem, http.StatusBadRequest)
+		return
+	}
+	s.redirect(w, r, q, url.Values{"error": {code}})
 }
 
 var page = template.Must(template.New("consent").Parse(`<!doctype html>

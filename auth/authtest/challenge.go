@@ -10,14 +10,14 @@ import (
 
 // serve checks the token and passes the request on to the handler.
 func (res *Resource) serve(w http.ResponseWriter, r *http.Request) {
-	_, have, verdict := res.judge(r)
+	token, have, verdict := res.judge(r)
 	switch verdict {
 	case Missing:
 		res.challenge(w, r, http.StatusUnauthorized, "", res.protection.Scopes)
 		return
 	case Accepted, InsufficientScope:
 	default:
-		res.challenge(w, r, http.StatusUnauthorized, "invalid_token", res.protection.Scopes)
+		res.challenge(w, r, res.protection.InvalidTokenStatus, "invalid_token", res.protection.Scopes)
 		return
 	}
 	need, call, ok := res.need(w, r)
@@ -35,10 +35,15 @@ func (res *Resource) serve(w http.ResponseWriter, r *http.Request) {
 		res.challenge(w, r, http.StatusForbidden, "insufficient_scope", need)
 		return
 	}
+	known, _ := res.srv.lookup(token)
+	w, refused := res.refuse(w, r, time.Since(known.issued))
+	if refused {
+		return
+	}
 	res.mu.Lock()
 	res.counts.Accepted++
 	res.mu.Unlock()
-	res.handler.ServeHTTP(w, r)
+	res.handler.ServeHTTP(w, res.srv.fromOutside(r))
 }
 
 // judge looks at the credentials of a request, not yet at what the request is for. It returns the
@@ -82,7 +87,7 @@ func (res *Resource) need(w http.ResponseWriter, r *http.Request) (need []string
 	batch := messages(body)
 	for _, m := range batch {
 		need = union(need, p.MethodScopes[m.Method])
-		if m.Method == "tools/call" {
+		if m.Method == toolsCall {
 			need = union(need, p.ToolScopes[m.Params.Name])
 			if len(batch) == 1 {
 				call = m.ID

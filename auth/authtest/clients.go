@@ -1,6 +1,7 @@
 package authtest
 
 import (
+	"crypto"
 	"crypto/rand"
 	"net/http"
 	"net/url"
@@ -11,16 +12,18 @@ import (
 // client is a client that the authorization server knows.
 type client struct {
 	id        string
-	secret    string   // "" for a public client
+	secret    string // "" for a public client, or one with a key
+	key       crypto.PublicKey
 	method    string   // the only authentication method it may use; "" for any that fits
 	redirects []string // registered redirect URIs
 	anywhere  bool     // no redirect URIs are known: a client ID metadata document, not fetched
 	grants    []string // grant types it registered for; nil for any
+	scopes    []string // the most it may ask for; nil: anything
 }
 
 // AddClient registers a client in advance. With a secret it may authenticate by client_secret_basic
-// or client_secret_post, without one it is public. Redirect URIs have to match exactly, but for the
-// port of a loopback one (RFC 8252 section 7.3); a client without any cannot use the authorization
+// or client_secret_post, without one it is public. Redirect URIs have to match exactly, except for
+// the port of a loopback one (RFC 8252 section 7.3); a client without any cannot use the authorization
 // endpoint. A client of the same ID is replaced.
 func (s *Server) AddClient(id, secret string, redirectURIs ...string) {
 	s.state.mu.Lock()
@@ -49,10 +52,20 @@ func (s *Server) client(id string) *client {
 	return nil
 }
 
+// confidential reports whether the client can prove who it is.
+func (c *client) confidential() bool { return c.secret != "" || c.key != nil }
+
 // mayRefresh reports whether the client gets refresh tokens: one that registered without that grant
 // type has no use for them.
 func (c *client) mayRefresh() bool {
 	return c.grants == nil || slices.Contains(c.grants, "refresh_token")
+}
+
+func (s *Server) redirects(c *client, uri string) bool {
+	if s.cfg.ExactRedirectURIs && !c.anywhere {
+		return slices.Contains(c.redirects, uri)
+	}
+	return c.redirectsTo(uri)
 }
 
 func (c *client) redirectsTo(uri string) bool {
@@ -94,6 +107,17 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (*client, *oauth
 		}
 		id, secret, method = user, pass, "client_secret_basic"
 	}
+	assertion := form.Get("client_assertion")
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		subject := unverified(assertion).text("sub")
+		switch {
+		case form.Get("client_assertion_type") != clientAssertionType:
+			return nil, invalidClient("client_assertion_type is not that of RFC 7523 section 2.2")
+		case method != "none", id != "" && id != subject:
+			return nil, badRequest("invalid_request", "the client authenticates in two ways")
+		}
+		id, method = subject, privateKeyJWT
+	}
 	c := s.client(id)
 	switch {
 	case id == "":
@@ -104,9 +128,20 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (*client, *oauth
 		return nil, invalidClient("this authentication method is not allowed")
 	case secret != c.secret:
 		return nil, invalidClient("the client secret is missing or wrong")
+	case method == privateKeyJWT && c.key == nil:
+		return nil, invalidClient("no key of the client is known: see AddClientKey")
+	case method == privateKeyJWT:
+		if err := s.checkClientAssertion(c, assertion, s.called(r)); err != nil {
+			return nil, invalidClient("client_assertion: " + err.Error())
+		}
 	}
 	return c, nil
 }
+
+const (
+	privateKeyJWT       = "private_key_jwt"
+	clientAssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+)
 
 // basicAuth reads an ID and a secret that were form-urlencoded before they went into the header
 // (RFC 6749 section 2.3.1): what many clients forget.

@@ -1,10 +1,12 @@
 package authtest_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth/authtest"
@@ -22,7 +24,7 @@ func (t *test) end() {
 	}
 }
 
-// A client without a token is told where to get one; with one it gets through.
+// A client without a token learns where to get one; with one it gets through.
 func ExampleNewServer() {
 	t := &test{} // in a test: its *testing.T
 	defer t.end()
@@ -88,4 +90,60 @@ func ExampleServer_Inject() {
 	// 200 OK, Retry-After ""
 	// client_credentials: fault "RetryAfter(503,2s)", processed false
 	// client_credentials: fault "", processed true
+}
+
+// A server whose replicas learn of a token late refuses it while it is young.
+func ExampleResource_Refuse() {
+	t := &test{} // in a test: its *testing.T
+	defer t.end()
+
+	srv := authtest.NewServer(t)
+	mcp := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+	res := srv.Protect(mcp, authtest.Protection{})
+	token := srv.IssueToken(nil, res.URL)
+	rule := res.Refuse(authtest.Refusal{Younger: time.Minute})
+
+	for range 2 {
+		req, err := http.NewRequest(http.MethodPost, res.URL, nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		req.Header.Set("Authorization", "Bearer "+token.AccessToken)
+		resp, err := srv.Client().Do(req)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp.Body.Close()
+		fmt.Println(resp.Status)
+		rule.End() // in a synctest bubble: time.Sleep(time.Minute)
+	}
+	fmt.Println(rule.Refused(), "refused")
+	// Output:
+	// 401 Unauthorized
+	// 200 OK
+	// 1 refused
+}
+
+// A client that meets a server which is not there is refused the connection.
+func ExampleServer_Down() {
+	t := &test{} // in a test: its *testing.T
+	defer t.end()
+
+	srv := authtest.NewServer(t)
+	srv.Down(20 * time.Second)
+	_, err := srv.Client().Get(srv.Endpoint(authtest.MetadataEndpoint))
+	fmt.Println(errors.Is(err, syscall.ECONNREFUSED))
+	srv.Down(0) // or wait
+	resp, err := srv.Client().Get(srv.Endpoint(authtest.MetadataEndpoint))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output:
+	// true
+	// 200 OK
 }

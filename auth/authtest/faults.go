@@ -188,6 +188,17 @@ func OAuthError(code string, status int) Fault {
 	}}
 }
 
+// Answer answers with exactly this, instead of processing the request: an error without a code, a
+// token response that grants nothing, a page of your own. [Faults] has none: what it means depends
+// on what is answered.
+func Answer(status int, contentType, body string) Fault {
+	return Fault{fmt.Sprintf("Answer(%d,%s,%q)", status, contentType, body), func(x *exchange) {
+		x.w.Header().Set("Content-Type", contentType)
+		x.w.WriteHeader(status)
+		_, _ = io.WriteString(x.w, body)
+	}}
+}
+
 // ExpiredAtOnce processes a token request and sends the right answer, but the access token in it is
 // dead at the resources already. Elsewhere it is no fault.
 func ExpiredAtOnce() Fault {

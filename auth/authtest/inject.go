@@ -4,22 +4,29 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Endpoint names a place where faults can be injected.
 type Endpoint string
 
 // The endpoints of the authorization server and of the protected resources. Faults at the last two
-// meet the requests of all resources of a server.
+// meet the requests of all resources of a server. RefreshRequests is no place of its own: it is those
+// requests at the token endpoint which bring a refresh token, and their faults go before
+// TokenEndpoint's.
 const (
 	AuthorizeEndpoint        Endpoint = "authorize"         // RFC 6749 section 3.1
 	TokenEndpoint            Endpoint = "token"             // RFC 6749 section 3.2
+	RefreshRequests          Endpoint = "refresh"           // RFC 6749 section 6
 	RegistrationEndpoint     Endpoint = "register"          // RFC 7591 section 3
 	RevocationEndpoint       Endpoint = "revoke"            // RFC 7009 section 2
 	IntrospectionEndpoint    Endpoint = "introspect"        // RFC 7662 section 2
+	DeviceEndpoint           Endpoint = "device"            // RFC 8628 section 3.1
+	PAREndpoint              Endpoint = "par"               // RFC 9126 section 2
 	MetadataEndpoint         Endpoint = "metadata"          // RFC 8414 section 3, every well-known form
 	ResourceMetadataEndpoint Endpoint = "resource metadata" // RFC 9728 section 3, every well-known form
 	ResourceEndpoint         Endpoint = "resource"          // the protected MCP endpoint
@@ -33,7 +40,12 @@ func (s *Server) Inject(e Endpoint, faults ...Fault) { s.faults.queue(e, faults)
 
 // InjectAlways lets every request at an endpoint meet the fault, after those queued by
 // [Server.Inject], until [Server.ClearFaults].
-func (s *Server) InjectAlways(e Endpoint, f Fault) { s.faults.always(e, f) }
+func (s *Server) InjectAlways(e Endpoint, f Fault) { s.faults.lasts(e, lasting{fault: f}) }
+
+// InjectFor is [Server.InjectAlways] for d from now, the time of an outage or of throttling.
+func (s *Server) InjectFor(e Endpoint, d time.Duration, f Fault) {
+	s.faults.lasts(e, lasting{f, time.Now().Add(d)})
+}
 
 // ClearFaults ends all faults at an endpoint, queued ones included.
 func (s *Server) ClearFaults(e Endpoint) { s.faults.clear(e) }
@@ -41,7 +53,13 @@ func (s *Server) ClearFaults(e Endpoint) { s.faults.clear(e) }
 type injector struct {
 	mu      sync.Mutex
 	queued  map[Endpoint][]Fault
-	lasting map[Endpoint]Fault
+	lasting map[Endpoint]lasting
+}
+
+// lasting is a fault that every request meets.
+type lasting struct {
+	fault Fault
+	until time.Time // zero: forever
 }
 
 func (i *injector) queue(e Endpoint, faults []Fault) {
@@ -53,13 +71,13 @@ func (i *injector) queue(e Endpoint, faults []Fault) {
 	i.queued[e] = append(i.queued[e], faults...)
 }
 
-func (i *injector) always(e Endpoint, f Fault) {
+func (i *injector) lasts(e Endpoint, l lasting) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.lasting == nil {
-		i.lasting = map[Endpoint]Fault{}
+		i.lasting = map[Endpoint]lasting{}
 	}
-	i.lasting[e] = f
+	i.lasting[e] = l
 }
 
 func (i *injector) clear(e Endpoint) {
@@ -77,7 +95,10 @@ func (i *injector) next(e Endpoint) Fault {
 		i.queued[e] = q[1:]
 		return q[0]
 	}
-	return i.lasting[e]
+	if l := i.lasting[e]; l.until.IsZero() || time.Now().Before(l.until) {
+		return l.fault
+	}
+	return Fault{}
 }
 
 // exchange is one request on its way through a fault to its endpoint.
@@ -98,13 +119,26 @@ func (s *Server) handle(e Endpoint, w http.ResponseWriter, r *http.Request, next
 	if !ok {
 		return
 	}
-	x := &exchange{srv: s, endpoint: e, w: w, r: r, next: next}
-	f := s.faults.next(e)
+	x := &exchange{srv: s, endpoint: e, w: w, r: r, next: s.rewriting(e, next)}
+	f := s.fault(e, body)
 	x.rec = s.record.arrived(e, f, r, body)
 	f.apply(x)
 }
 
-// maxBody bounds what the kit reads of a request, so that a client gone mad does not take the test
+// fault returns the fault that a request with that body meets.
+func (s *Server) fault(e Endpoint, body []byte) Fault {
+	if e == TokenEndpoint {
+		form, _ := url.ParseQuery(string(body)) // what is malformed the endpoint will refuse
+		if form.Get("grant_type") == "refresh_token" {
+			if f := s.faults.next(RefreshRequests); f.do != nil {
+				return f
+			}
+		}
+	}
+	return s.faults.next(e)
+}
+
+// maxBody bounds what the kit reads of a request, so that a client that goes wrong does not take the test
 // process with it.
 const maxBody = 16 << 20
 

@@ -3,6 +3,7 @@ package authtest
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 )
 
 const (
@@ -17,16 +18,26 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	doc := map[string]any{
-		"issuer":                                     s.Issuer,
+		"issuer":                                     s.name(),
 		"authorization_endpoint":                     s.Endpoint(AuthorizeEndpoint),
 		"token_endpoint":                             s.Endpoint(TokenEndpoint),
 		"revocation_endpoint":                        s.Endpoint(RevocationEndpoint),
 		"introspection_endpoint":                     s.Endpoint(IntrospectionEndpoint),
+		"device_authorization_endpoint":              s.Endpoint(DeviceEndpoint),
 		"response_types_supported":                   []string{"code"},
-		"grant_types_supported":                      []string{"authorization_code", "refresh_token", "client_credentials"},
+		"grant_types_supported":                      grantTypes,
 		"code_challenge_methods_supported":           []string{"S256"},
 		"token_endpoint_auth_methods_supported":      s.cfg.TokenEndpointAuthMethods,
 		"revocation_endpoint_auth_methods_supported": s.cfg.TokenEndpointAuthMethods,
+	}
+	if slices.Contains(s.cfg.TokenEndpointAuthMethods, privateKeyJWT) { // RFC 8414 section 2 wants the algorithms then
+		doc["token_endpoint_auth_signing_alg_values_supported"] = keyAlgs
+	}
+	if s.cfg.PAR {
+		doc["pushed_authorization_request_endpoint"] = s.Endpoint(PAREndpoint)
+	}
+	if s.cfg.RequirePAR {
+		doc["require_pushed_authorization_requests"] = true
 	}
 	if !s.cfg.NoRegistration {
 		doc["registration_endpoint"] = s.Endpoint(RegistrationEndpoint)

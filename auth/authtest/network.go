@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 // network is where servers listen and clients dial.
@@ -33,7 +35,8 @@ func (loopback) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
-// memoryNetwork hands out loopback addresses that no socket stands behind. Its connections are
+// memoryNetwork hands out loopback addresses that no socket stands behind, which
+// auth.NewManager knows. Its connections are
 // net.Pipe: they block on channels only, which is what testing/synctest needs to advance time.
 type memoryNetwork struct {
 	mu        sync.Mutex
@@ -49,7 +52,7 @@ func (n *memoryNetwork) listen() (net.Listener, error) {
 	defer n.mu.Unlock()
 	l := &memoryListener{
 		net:    n,
-		addr:   &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: firstPort + n.opened},
+		addr:   &net.TCPAddr{IP: net.ParseIP(httpx.InMemory), Port: firstPort + n.opened},
 		conns:  make(chan net.Conn),
 		closed: make(chan struct{}),
 	}
@@ -66,7 +69,7 @@ func (n *memoryNetwork) dial(ctx context.Context, network, addr string) (net.Con
 		return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("nothing listens at %s in this in-memory network", addr)}
 	}
 	client, server := net.Pipe()
-	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: firstPort - 1}
+	from := &net.TCPAddr{IP: net.ParseIP(httpx.InMemory), Port: firstPort - 1}
 	select {
 	case l.conns <- &memoryConn{Conn: server, local: l.addr, remote: from}:
 		return &memoryConn{Conn: client, local: from, remote: l.addr}, nil

@@ -14,6 +14,7 @@ import (
 type Counts struct {
 	Authorize, Token, Register, Revoke, Introspect int
 	Metadata, ResourceMetadata                     int
+	Device, PAR                                    int // see DeviceEndpoint and PAREndpoint
 	// TokenByGrant counts token requests by grant_type.
 	TokenByGrant map[string]int
 	// Refreshes is TokenByGrant["refresh_token"].
@@ -98,6 +99,10 @@ func (r *recorder) arrived(e Endpoint, f Fault, req *http.Request, body []byte) 
 		c.Revoke++
 	case IntrospectionEndpoint:
 		c.Introspect++
+	case DeviceEndpoint:
+		c.Device++
+	case PAREndpoint:
+		c.PAR++
 	case MetadataEndpoint:
 		c.Metadata++
 	case ResourceMetadataEndpoint:

@@ -12,6 +12,9 @@ import (
 
 // Protection says how a [Resource] is protected. The zero value lets every valid token pass.
 type Protection struct {
+	// URL is the resource's name: scheme and host, such as "https://mcp.example.com". It is reached as
+	// [Config].URL is. Not with SameOrigin. Default: the address it listens on.
+	URL string
 	// Path is where the handler is mounted, subtree included. Default: "/mcp". "/" is everything
 	// but the metadata.
 	Path string
@@ -30,6 +33,10 @@ type Protection struct {
 	// for instance. Default: none.
 	MethodScopes map[string][]string
 
+	// InvalidTokenStatus is the status of the refusal, with error="invalid_token", of a token that is
+	// unknown, expired, revoked or for another resource; some servers use 403 or 400. Default: 401 (RFC
+	// 6750 section 3.1).
+	InvalidTokenStatus int
 	// NoMetadata serves no metadata document and leaves it out of challenges, like servers of MCP
 	// 2025-03-26. Default: false.
 	NoMetadata bool
@@ -49,8 +56,8 @@ type Protection struct {
 
 // Challenge is a refusal that a resource is about to send.
 type Challenge struct {
-	Status int      // 401 or 403
-	Error  string   // "invalid_token", "insufficient_scope" or "" if no token was sent
+	Status int      // 401 or 403, or what Protection.InvalidTokenStatus or a Refusal says
+	Error  string   // "invalid_token", "insufficient_scope" or "" if no token was sent; or what a Refusal says
 	Scopes []string // needed for the request
 	Header string   // the WWW-Authenticate header that the kit would send (RFC 6750 section 3)
 }
@@ -71,14 +78,15 @@ type Resource struct {
 	mu     sync.Mutex
 	counts ResourceCounts
 	seen   []Seen
+	rules  []*Rule
 }
 
 // ResourceCounts is what happened at a [Resource] so far, requests for its metadata not included.
 type ResourceCounts struct {
 	Requests     int // that arrived, those which met a fault included
 	Accepted     int // passed on to the handler
-	Unauthorized int // refused with 401
-	Forbidden    int // refused with 403
+	Unauthorized int // refused with 401, by a [Rule] too
+	Forbidden    int // refused with 403, likewise
 }
 
 // Verdict is what a resource thinks of the credentials of a request.
@@ -106,10 +114,13 @@ type Seen struct {
 }
 
 // Protect puts a handler behind bearer token authorization. The resource ends with the server. If
-// no address can be had for it the test fails; after [Start], Protect panics like httptest.NewServer.
+// it cannot listen the test fails; after [Start], Protect panics like httptest.NewServer.
 func (s *Server) Protect(h http.Handler, p Protection) *Resource {
 	if p.Path == "" {
 		p.Path = "/mcp"
+	}
+	if p.InvalidTokenStatus == 0 {
+		p.InvalidTokenStatus = http.StatusUnauthorized
 	}
 	if p.AuthorizationServers == nil {
 		p.AuthorizationServers = []string{s.Issuer}
@@ -124,10 +135,15 @@ func (s *Server) Protect(h http.Handler, p Protection) *Resource {
 	}
 	l, err := s.net.listen()
 	if err != nil {
-		s.fail(err)
+		s.fail(fmt.Sprintf("authtest: cannot listen on the loopback network: %v", err))
 		return res // only for a TB whose Fatalf returns
 	}
-	s.mount(res, "http://"+l.Addr().String())
+	origin := "http://" + l.Addr().String()
+	if p.URL != "" {
+		origin = p.URL
+		s.wires.name(l.Addr().String(), hostOf(p.URL))
+	}
+	s.mount(res, origin)
 	s.hosts.serve(l, http.HandlerFunc(res.route))
 	return res
 }
@@ -141,9 +157,8 @@ func (s *Server) mount(res *Resource, origin string) {
 	s.state.resources = append(s.state.resources, res)
 }
 
-// fail reports that the loopback network failed.
-func (s *Server) fail(err error) {
-	text := fmt.Sprintf("authtest: cannot listen on the loopback network: %v", err)
+// fail ends the test; after [Start] it panics.
+func (s *Server) fail(text string) {
 	if s.tb == nil {
 		panic(text)
 	}

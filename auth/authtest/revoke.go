@@ -3,7 +3,6 @@ package authtest
 import (
 	"net/http"
 	"strings"
-	"time"
 )
 
 // serveRevoke is the revocation endpoint (RFC 7009). A refresh token takes all tokens of its
@@ -45,6 +44,9 @@ func (s *Server) revoke(c *client, token string) *oauthError {
 	if f.client != "" && f.client != c.id {
 		return badRequest("unauthorized_client", "the token is another client's")
 	}
+	if a != nil && s.cfg.KeepAccessTokens {
+		return badRequest("unsupported_token_type", "access tokens are JWTs here")
+	}
 	if a != nil {
 		a.revoked = true
 	} else {
@@ -53,15 +55,16 @@ func (s *Server) revoke(c *client, token string) *oauthError {
 	return nil
 }
 
-// serveIntrospect is the introspection endpoint (RFC 7662), open to every client with a secret.
+// serveIntrospect is the introspection endpoint (RFC 7662), open to every client with a secret or
+// a key.
 func (s *Server) serveIntrospect(w http.ResponseWriter, r *http.Request) {
 	form, ok := s.form(w, r)
 	if !ok {
 		return
 	}
 	c, e := s.authenticate(r, form)
-	if e == nil && c.secret == "" {
-		e = invalidClient("only clients with a secret may introspect")
+	if e == nil && !c.confidential() {
+		e = invalidClient("only clients with a secret or a key may introspect")
 	}
 	if e != nil {
 		s.refuseClient(w, r, e)
@@ -75,7 +78,7 @@ func (s *Server) introspect(token string) map[string]any {
 	defer s.state.mu.Unlock()
 	doc := map[string]any{"active": true}
 	var f *family
-	if a := s.state.access[token]; a != nil && !a.revoked && time.Now().Before(a.expiry) {
+	if a := s.state.access[token]; a != nil && a.live() {
 		f = a.family
 		doc["token_type"] = "Bearer"
 		doc["exp"] = a.expiry.Unix()
@@ -89,6 +92,15 @@ func (s *Server) introspect(token string) map[string]any {
 	}
 	doc["iss"] = s.Issuer
 	doc["aud"] = f.resource
+	if len(f.audience) > 0 {
+		doc["aud"] = append([]string{f.resource}, f.audience...)
+	}
+	if f.about() != "" {
+		doc["sub"] = f.about()
+	}
+	if claim := act(f.actors); claim != nil {
+		doc["act"] = claim
+	}
 	doc["client_id"] = f.client
 	return doc
 }

@@ -179,7 +179,7 @@ func TestConfigErrors(t *testing.T) {
 		{"IssuerPath", authtest.Config{IssuerPath: "tenant"}},
 		{"IssuerPath", authtest.Config{IssuerPath: "/tenant/"}},
 		{"IssuerPath", authtest.Config{IssuerPath: "/tenant?x"}},
-		{"TokenEndpointAuthMethods", authtest.Config{TokenEndpointAuthMethods: []string{"private_key_jwt"}}},
+		{"TokenEndpointAuthMethods", authtest.Config{TokenEndpointAuthMethods: []string{"tls_client_auth"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.field, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package authtest
 
 import (
+	"crypto"
 	"crypto/rand"
 	"net/url"
 	"slices"
@@ -21,11 +22,14 @@ type TokenPair struct {
 // IssueToken issues a token out of the blue, for tests which begin with one. Resource is the
 // URL of the resource that will accept it. The refresh token belongs to the client that uses it first.
 func (s *Server) IssueToken(scopes []string, resource string) TokenPair {
+	return s.issuePair(&family{resource: resource, scopes: slices.Clone(scopes)})
+}
+
+func (s *Server) issuePair(f *family) TokenPair {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	f := &family{resource: resource, scopes: slices.Clone(scopes)}
 	t, expiry := s.issue(f, f.scopes, true)
-	return TokenPair{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, Expiry: expiry, Scopes: slices.Clone(scopes), Resource: resource}
+	return TokenPair{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, Expiry: expiry, Scopes: slices.Clone(f.scopes), Resource: f.resource}
 }
 
 // RevokeAccess kills an access token; its refresh token lives on. The resource answers 401 from now
@@ -62,16 +66,25 @@ func (s *Server) RefreshTokenUses() map[string]int {
 // family is one authorization and all tokens that descend from it (RFC 9700 section 4.14.2).
 type family struct {
 	client   string // "" until a client claims it: see IssueToken
+	subject  string // "" where nobody is named: see about
+	actors   []string
 	resource string
+	audience []string // beside the resource
 	scopes   []string // the grant's: the most a refresh may ask for
+	online   bool     // no refresh token goes with it: see Config.Offline
 	revoked  bool
 }
 
 type accessToken struct {
 	family  *family
 	scopes  []string
+	issued  time.Time
 	expiry  time.Time
 	revoked bool
+}
+
+func (a *accessToken) live() bool {
+	return !a.revoked && !a.family.revoked && time.Now().Before(a.expiry)
 }
 
 type refreshToken struct {
@@ -98,6 +111,11 @@ type state struct {
 	refresh   map[string]*refreshToken
 	resources []*Resource
 	registers []Registration
+
+	issuers    map[string][]crypto.PublicKey
+	assertions onceOnly
+	devices    map[string]*device // by device code
+	pushed     map[string]*pushed // by request_uri
 }
 
 func (st *state) init() {
@@ -105,6 +123,9 @@ func (st *state) init() {
 	st.codes = map[string]*code{}
 	st.access = map[string]*accessToken{}
 	st.refresh = map[string]*refreshToken{}
+	st.issuers = map[string][]crypto.PublicKey{}
+	st.devices = map[string]*device{}
+	st.pushed = map[string]*pushed{}
 }
 
 // tokenResponse is the successful answer of the token endpoint (RFC 6749 section 5.1).
@@ -114,14 +135,17 @@ type tokenResponse struct {
 	ExpiresIn    int64  `json:"expires_in,omitempty"` // seconds
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
+
+	IssuedTokenType string `json:"issued_token_type,omitempty"` // RFC 8693 section 2.2.1
 }
 
 // issue makes an access token and, if asked for and configured, a refresh token. The caller holds
 // the mutex.
 func (s *Server) issue(f *family, scopes []string, refresh bool) (*tokenResponse, time.Time) {
-	expiry := time.Now().Add(s.cfg.AccessTokenTTL)
+	now := time.Now()
+	expiry := now.Add(s.cfg.AccessTokenTTL)
 	t := &tokenResponse{AccessToken: "access-" + rand.Text(), TokenType: "Bearer"}
-	s.state.access[t.AccessToken] = &accessToken{family: f, scopes: slices.Clone(scopes), expiry: expiry}
+	s.state.access[t.AccessToken] = &accessToken{family: f, scopes: slices.Clone(scopes), issued: now, expiry: expiry}
 	if refresh && !s.cfg.NoRefreshToken {
 		t.RefreshToken = "refresh-" + rand.Text()
 		s.state.refresh[t.RefreshToken] = &refreshToken{family: f}
@@ -148,10 +172,19 @@ func (s *Server) grantable(scope string) ([]string, *oauthError) {
 	return granted, nil
 }
 
-// checkResource checks the resource parameter of a request (RFC 8707 section 2) and returns it. No
-// parameter is no error, but the token will open no resource which checks its audience.
+// online reports whether a request leads to no refresh token.
+func (s *Server) online(request url.Values) bool {
+	return s.cfg.Offline != nil && !s.cfg.Offline(cloneValues(request))
+}
+
+// checkResource checks the resource parameter of a request (RFC 8707 section 2), or what goes for it
+// here, and returns it. No parameter is no error, but the token will open no resource which checks its
+// audience.
 func (s *Server) checkResource(form url.Values) (string, *oauthError) {
-	given := form["resource"]
+	if s.cfg.ResourceParameter == "none" {
+		return "", nil
+	}
+	given := form[s.cfg.ResourceParameter]
 	if len(given) == 0 {
 		return "", nil
 	}
@@ -163,7 +196,7 @@ func (s *Server) checkResource(form url.Values) (string, *oauthError) {
 		return "", badRequest("invalid_target", "resource is not an absolute URI without a fragment")
 	}
 	known := s.resources()
-	// With no resources of its own the server is asked about somebody else's.
+	// With no resources of its own the server is asked about another server's.
 	if len(known) > 0 && !slices.ContainsFunc(known, func(res *Resource) bool { return res.is(given[0]) }) {
 		return "", badRequest("invalid_target", "no such resource")
 	}
@@ -174,6 +207,7 @@ func (s *Server) checkResource(form url.Values) (string, *oauthError) {
 type grant struct {
 	resource string
 	scopes   []string
+	issued   time.Time
 	expiry   time.Time
 	revoked  bool
 }
@@ -186,7 +220,7 @@ func (s *Server) lookup(token string) (grant, bool) {
 	if a == nil {
 		return grant{}, false
 	}
-	return grant{a.family.resource, a.scopes, a.expiry, a.revoked || a.family.revoked}, true
+	return grant{a.family.resource, a.scopes, a.issued, a.expiry, a.revoked || a.family.revoked}, true
 }
 
 // resources returns the protected resources. What is done with them may call the user's hooks, which

@@ -16,9 +16,17 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if s.places.urls[RevocationEndpoint] == s.places.urls[TokenEndpoint] && form.Has("token") && !form.Has("grant_type") {
+		s.serveRevoke(w, r)
+		return
+	}
 	c, e := s.authenticate(r, form)
 	if e != nil {
 		s.refuseClient(w, r, e)
+		return
+	}
+	if e := s.refuses(TokenEndpoint, form); e != nil {
+		e.write(w)
 		return
 	}
 	var t *tokenResponse
@@ -31,10 +39,16 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		t, e = s.refresh(c, form)
 	case grant == "client_credentials":
 		t, e = s.clientCredentials(c, form)
+	case grant == grantTokenExchange:
+		t, e = s.exchange(c, form)
+	case grant == grantJWTBearer:
+		t, e = s.jwtBearer(c, form)
+	case grant == grantDeviceCode:
+		t, e = s.pollDevice(c, form)
 	case grant == "":
 		e = badRequest("invalid_request", "grant_type is missing")
 	default:
-		e = badRequest("unsupported_grant_type", "this server knows authorization_code, refresh_token and client_credentials")
+		e = badRequest("unsupported_grant_type", "this server knows "+knownGrants())
 	}
 	if e != nil {
 		e.write(w)
@@ -44,7 +58,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 }
 
 // form reads the parameters of a POST request. RFC 6749 section 3.2 allows each of them once;
-// checkResource looks at resource, which RFC 8707 lets repeat.
+// checkResource looks at resource, which RFC 8707 lets repeat. RFC 8693 lets audience.
 func (s *Server) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	if !allow(w, r, http.MethodPost) {
 		return nil, false
@@ -58,7 +72,7 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request) (url.Values, bool)
 		return nil, false
 	}
 	for name, values := range r.PostForm {
-		if len(values) > 1 && name != "resource" {
+		if len(values) > 1 && name != "resource" && (name != "audience" || r.PostForm.Get("grant_type") != grantTokenExchange) {
 			badRequest("invalid_request", "a parameter is repeated").write(w)
 			return nil, false
 		}
@@ -97,7 +111,7 @@ func (s *Server) exchangeCode(c *client, form url.Values) (*tokenResponse, *oaut
 	if e := k.family.bind(resource); e != nil {
 		return nil, e
 	}
-	t, _ := s.issue(k.family, k.family.scopes, c.mayRefresh())
+	t, _ := s.issue(k.family, k.family.scopes, c.mayRefresh() && !k.family.online)
 	return t, nil
 }
 
@@ -151,7 +165,7 @@ func (s *Server) refresh(c *client, form url.Values) (*tokenResponse, *oauthErro
 		return nil, e
 	}
 	t, _ := s.issue(f, scopes, !s.cfg.NoRotation)
-	if t.RefreshToken != "" {
+	if t.RefreshToken != "" && !s.cfg.NoReuseDetection {
 		r.spent, r.answer = time.Now(), t
 		s.record.rotated()
 	}
@@ -162,6 +176,9 @@ func (s *Server) refresh(c *client, form url.Values) (*tokenResponse, *oauthErro
 // more unless Config.RefreshWidens (RFC 6749 section 6).
 func (s *Server) refreshScopes(f *family, scope string) ([]string, *oauthError) {
 	if len(fields(scope)) == 0 {
+		if s.cfg.RefreshWithoutScope != nil {
+			return intersect(s.cfg.RefreshWithoutScope, f.scopes), nil
+		}
 		return f.scopes, nil
 	}
 	asked, e := s.grantable(scope)
@@ -182,7 +199,7 @@ func (s *Server) refreshScopes(f *family, scope string) ([]string, *oauthError) 
 // clientCredentials is the client credentials grant (RFC 6749 section 4.4), which issues no refresh
 // token.
 func (s *Server) clientCredentials(c *client, form url.Values) (*tokenResponse, *oauthError) {
-	if c.secret == "" {
+	if !c.confidential() {
 		return nil, badRequest("unauthorized_client", "a public client has no credentials")
 	}
 	resource, e := s.checkResource(form)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,56 @@ func TestUserHasFiveMinutes(t *testing.T) {
 			t.Errorf("%v after %v, want ErrTimeout after 5m", err, time.Since(began))
 		}
 		s.Finish(err)
+	})
+}
+
+// Whose standard input is no terminal cannot paste, but reads what to open, and
+// the listener goes on.
+func TestUserReadsTheAddressAtLeast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := Loopback{Open: noBrowserHere, NoTerminal: true}.newSession(newPipes(), address{loopbackIP, defaultPath, 1234})
+		var out strings.Builder
+		s.notice = &out
+		_, err := s.Visit(t.Context(), authorizeURL, "st")
+		if !errors.Is(err, ErrTimeout) {
+			t.Errorf("Visit: %v, want ErrTimeout", err)
+		}
+		s.Finish(err)
+		wantIn(t, out.String(), "open this address", "  "+authorizeURL+"\n")
+		wantNotIn(t, out.String(), "paste")
+	})
+}
+
+// A launcher that hangs and a browser that takes no page do not add up.
+func TestFinishWaitsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		network := newPipes()
+		s := Loopback{Open: func(string) error { <-stuck; return nil }}.newSession(network, address{loopbackIP, defaultPath, 1234})
+		s.pages.Handler = func(http.ResponseWriter, *http.Request, Outcome) { <-stuck }
+		done := make(chan error, 2)
+		go func() {
+			_, err := s.Visit(t.Context(), authorizeURL, "st")
+			done <- err
+		}()
+		synctest.Wait()
+		go func() {
+			resp, err := network.client().Get(s.RedirectURI() + "?state=st")
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			t.Errorf("Visit: %v", err)
+		}
+		time.AfterFunc(finishWait+time.Second, func() { close(stuck) })
+		began := time.Now()
+		s.Finish(nil)
+		if took := time.Since(began); took != finishWait+time.Second { // the handler's own time
+			t.Errorf("Finish took %v", took)
+		}
+		<-done
 	})
 }
 

@@ -3,6 +3,7 @@ package browser
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,7 +24,9 @@ import (
 // development set-ups. The zero value is ready for use.
 //
 // It sends no credentials, keeps cookies for the one login only, and visits
-// https URLs and, from a loopback server, loopback ones.
+// https URLs and, from a loopback server, loopback ones. Like the manager's own
+// requests, those of its login follow no public MCP server into a private
+// network; see [auth.Network].
 type Headless struct {
 	// Client sends the requests; its Jar and CheckRedirect are not used.
 	// Default: a client with a timeout of 30 seconds.
@@ -51,17 +54,9 @@ func (h Headless) Start(_ context.Context, preferred []string) (auth.UserAgentSe
 	if h.MaxRedirects < 0 {
 		return nil, &auth.ConfigError{Field: "Headless.MaxRedirects", Problem: "is negative; leave it zero for 10"}
 	}
-	raw, redirect := h.RedirectURI, parseAbsolute(h.RedirectURI)
-	switch {
-	case redirect != nil:
-	case raw != "":
+	raw, redirect := chooseRedirectURI(h.RedirectURI, preferred)
+	if redirect == nil {
 		return nil, &auth.ConfigError{Field: "Headless.RedirectURI", Problem: "is not an absolute URI without fragment; use one such as " + defaultRedirectURI}
-	default:
-		for _, raw = range append(preferred[:len(preferred):len(preferred)], defaultRedirectURI) {
-			if redirect = parseAbsolute(raw); redirect != nil {
-				break
-			}
-		}
 	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -77,6 +72,20 @@ func (h Headless) Start(_ context.Context, preferred []string) (auth.UserAgentSe
 		client: client, redirectURI: raw, redirect: redirect,
 		maxRedirects: cmp.Or(h.MaxRedirects, defaultMaxRedirects),
 	}, nil
+}
+
+// chooseRedirectURI returns the redirect URI that is set, or else the first of
+// preferred that is one, or the default. The URL is nil if what is set is none.
+func chooseRedirectURI(set string, preferred []string) (string, *url.URL) {
+	if set != "" {
+		return set, parseAbsolute(set)
+	}
+	for _, raw := range preferred {
+		if u := parseAbsolute(raw); u != nil {
+			return raw, u
+		}
+	}
+	return defaultRedirectURI, parseAbsolute(defaultRedirectURI)
 }
 
 // parseAbsolute parses a redirect URI; nil if it is none.
@@ -103,31 +112,35 @@ func (s *headlessSession) Finish(error) {}
 // Visit implements auth.UserAgentSession.
 func (s *headlessSession) Visit(ctx context.Context, authorizationURL, state string) (url.Values, error) {
 	if state == "" {
-		return nil, fail("browser: Visit needs a state")
+		return nil, errNoState()
 	}
-	at, err := httpx.CheckURL("authorization URL", authorizationURL)
+	at, err := httpx.CheckURLFor(ctx, "authorization URL", authorizationURL)
 	if err != nil {
 		return nil, fail("browser: "+err.Error(), err)
 	}
-	local := httpx.IsLoopback(at.Hostname())
+	first := at
+	client := httpx.Guarded(ctx, s.client, authorizationURL)
 	for range s.maxRedirects + 1 {
-		next, err := s.hop(ctx, at)
+		next, err := hop(ctx, client, at)
 		if err != nil {
 			return nil, err
 		}
 		if s.arrived(next) {
-			query, err := url.ParseQuery(next.RawQuery)
-			if err != nil || len(query["state"]) != 1 || query.Get("state") != state {
+			answer := readAnswer(next.RawQuery)
+			if !carries(answer, state) {
 				return nil, fail("browser: the redirect does not carry the state of this login")
 			}
-			return query, nil
+			if name := repeated(answer); name != "" {
+				return nil, errRepeated(name)
+			}
+			return answer, nil
 		}
 		next.Fragment, next.RawFragment = "", ""
-		if at, err = httpx.CheckURL("redirect of the authorization server", next.String()); err != nil {
+		if at, err = httpx.CheckURLFor(ctx, "redirect of the authorization server", next.String()); err != nil {
 			return nil, fail("browser: "+err.Error(), err)
 		}
 		// A server elsewhere has no business making requests on this machine.
-		if !local && httpx.IsLoopback(at.Hostname()) {
+		if httpx.IsForeignLoopback(ctx, at, first) {
 			return nil, fail("browser: the authorization server redirected to a loopback address that is not the redirect URI")
 		}
 	}
@@ -135,12 +148,15 @@ func (s *headlessSession) Visit(ctx context.Context, authorizationURL, state str
 }
 
 // hop requests one URL and returns where it redirects to.
-func (s *headlessSession) hop(ctx context.Context, at *url.URL) (*url.URL, error) {
+func hop(ctx context.Context, client *http.Client, at *url.URL) (*url.URL, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return nil, fail("browser: authorization request: bad URL", err)
 	}
-	resp, err := s.client.Do(req)
+	resp, err := client.Do(req)
+	if errors.Is(err, httpx.ErrPrivateAddress) {
+		return nil, fail("browser: the authorization request led from a public server to an address that is not public; if that is right, set Config.Network.Private to include its host", err)
+	}
 	if err != nil {
 		return nil, fail("browser: authorization request: "+errtext.Describe(err), err)
 	}

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/internal/dnstest"
+	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 const nowhere = "http://127.0.0.1:33418/callback"
@@ -92,11 +97,15 @@ func TestHeadlessVisit(t *testing.T) {
 			handle: func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, nowhere+"?code=x&state=st&state=st", http.StatusFound)
 			}, errHas: "state"},
-		"bad query": {
+		"odd query": {
 			handle: func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Location", nowhere+"?code=secret-text&state=st&x=%zz")
+				w.Header().Set("Location", nowhere+"?x=%zz;&code=three&state=st#_=_")
 				w.WriteHeader(http.StatusFound)
-			}, errHas: "state"},
+			}, code: "three"},
+		"two codes": {
+			handle: func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, nowhere+"?code=secret-text&code=x&state=st", http.StatusFound)
+			}, errHas: `"code" more than once`},
 		"no location": {
 			handle: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) },
 			errHas: "Location"},
@@ -180,5 +189,54 @@ func TestHeadlessVisitRefuses(t *testing.T) {
 	cancel()
 	if _, err := s.Visit(ctx, "http://127.0.0.1:1/", "st"); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
+	}
+}
+
+func guardFor(home *httpx.Home) func(*http.Client) *http.Client {
+	return func(c *http.Client) *http.Client { return httpx.NewGuard(nil).Client(home, c) }
+}
+
+// A public server leads to nothing that only this machine can reach, whatever
+// name it uses; one that is in a private network itself may.
+func TestHeadlessKeepsToPublicAddresses(t *testing.T) {
+	reached := make(chan struct{}, 4)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			reached <- struct{}{}
+		}
+	}
+	srv.StartTLS()
+	defer srv.Close()
+	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := "https://as.test:" + port + "/authorize"
+	dnstest.Serve(t, map[string][]string{"mcp.test": {"8.8.8.8"}, "as.test": {"127.0.0.1"}})
+	visit := func(ctx context.Context) error {
+		s, err := Headless{}.Start(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Finish(nil)
+		_, err = s.Visit(ctx, here, "st")
+		return err
+	}
+	// As under a manager.
+	home := httpx.NewHome("https://mcp.test/mcp")
+	err = visit(httpx.WithGuard(t.Context(), guardFor(home), nil))
+	if !errors.Is(err, httpx.ErrPrivateAddress) || len(reached) != 0 {
+		t.Errorf("Visit = %v, want ErrPrivateAddress and no connection (%d)", err, len(reached))
+	} else {
+		wantSafe(t, err)
+		wantIn(t, err.Error(), "Config.Network.Private")
+	}
+	// The resource is here as well: nothing is guarded.
+	home = httpx.NewHome("https://localhost/mcp")
+	err = visit(httpx.WithGuard(t.Context(), guardFor(home), nil))
+	if err == nil || errors.Is(err, httpx.ErrPrivateAddress) || len(reached) == 0 {
+		t.Errorf("Visit = %v, want an error of TLS", err)
 	}
 }

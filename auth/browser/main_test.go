@@ -1,20 +1,28 @@
 package browser
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/mcptokens/mcptokens/auth"
-	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(noisy) != "" {
+		playBrowser()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const authorizeURL = "https://as.example/authorize?client_id=c"
 
@@ -72,7 +80,10 @@ type reply struct {
 // request sends one request over a connection of its own, so that nothing is
 // left open for goleak to find.
 func request(ctx context.Context, method, target, host string) reply {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	req, err := http.NewRequestWithContext(ctx, method, target, nil)
 	if err != nil {
 		return reply{err: err}
@@ -104,6 +115,29 @@ func getLater(t *testing.T, target string) <-chan reply {
 	return c
 }
 
+// rawGet sends query as it is.
+func rawGet(target, query string) reply {
+	u, err := url.Parse(target)
+	if err != nil {
+		return reply{err: err}
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		return reply{err: err}
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintf(conn, "GET %s%s HTTP/1.1\r\nHost: %s\r\n\r\n", u.Path, query, u.Host); err != nil {
+		return reply{err: err}
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return reply{err: err}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	return reply{resp.StatusCode, resp.Header, string(body), err}
+}
+
 func wantIn(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, p := range parts {
@@ -122,11 +156,11 @@ func wantNotIn(t *testing.T, text string, parts ...string) {
 	}
 }
 
-// Every error that a user agent returns keeps its text inside an
-// auth.AuthorizationError, which repeats nothing but texts of our own.
+// Every error that a user agent returns keeps its text as the cause of an
+// auth.AuthorizationError.
 func wantSafe(t *testing.T, err error) {
 	t.Helper()
-	if got := errtext.Describe(err); got != err.Error() {
-		t.Errorf("the text of %q is lost: %q", err, got)
+	if got := (&auth.AuthorizationError{Err: err}).Error(); got != "auth: authorization: "+err.Error() {
+		t.Errorf("the text of %q is changed: %q", err, got)
 	}
 }

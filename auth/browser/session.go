@@ -2,18 +2,15 @@ package browser
 
 import (
 	"context"
-	"crypto/subtle"
-	"fmt"
+	"crypto/rand"
 	"io"
-	"log"
 	"net"
-	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/mcptokens/mcptokens/internal/errtext"
 	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
@@ -26,74 +23,76 @@ const (
 )
 
 // session is one login through a browser. Its goroutines (the server, its
-// connections, the call of Open) end in Finish.
+// connections, the calls of Open and of Ask) end in Finish.
 type session struct {
+	asking            // on what Open cannot do; its ask may be nil
+	notice  io.Writer // where the URL is shown then, if nobody can be asked; may be nil
 	open    func(string) error
 	prompt  func(string)
 	timeout time.Duration
+	pages   pages
 
-	redirectURI string
-	path        string
-	hosts       [2]string // Host headers that are ours
+	path      string
+	startURI  string    // what is opened
+	startPath string    // where the browser is sent on, once
+	hosts     [2]string // Host headers that are ours
 
-	server *http.Server
-	served chan struct{} // closed when Serve returned
-	conns  sync.WaitGroup
+	server *server
 
 	answer   chan url.Values // the one redirect that counts
 	finished chan struct{}   // closed by Finish, after outcome is set
 	outcome  error
 	shown    chan struct{} // closed when the browser was given its page
 	opened   chan error    // what Open returned; one value
+	askEnded chan struct{} // closed when Ask will not be called again; nil: it never was
 
 	mu       sync.Mutex // guards the following
 	state    string     // expected; empty before Visit
+	target   string     // where startURI leads; empty once it has
 	answered bool       // a redirect was delivered
 }
 
 func (l Loopback) newSession(ln net.Listener, a address) *session {
 	port := strconv.Itoa(a.port)
+	origin, startPath := "http://"+net.JoinHostPort(a.host, port), "/"+rand.Text()
 	s := &session{
 		open: l.Open, prompt: l.Prompt, timeout: l.Timeout,
-		redirectURI: "http://" + net.JoinHostPort(a.host, port) + a.path,
-		path:        a.path,
-		hosts:       [2]string{net.JoinHostPort(loopbackIP, port), net.JoinHostPort(loopbackName, port)},
-		served:      make(chan struct{}),
-		answer:      make(chan url.Values, 1),
-		finished:    make(chan struct{}),
-		shown:       make(chan struct{}),
-		opened:      make(chan error, 1),
+		pages:     pages{l.Page, l.Texts.withDefaults()},
+		path:      a.path,
+		startURI:  origin + startPath,
+		startPath: startPath,
+		hosts:     [2]string{net.JoinHostPort(loopbackIP, port), net.JoinHostPort(loopbackName, port)},
+		answer:    make(chan url.Values, 1),
+		finished:  make(chan struct{}),
+		shown:     make(chan struct{}),
+		opened:    make(chan error, 1),
 	}
+	s.asking = asking{texts: s.pages.texts.Terminal, redirectURI: origin + a.path, ask: l.Ask}
+	s.reach(l)
 	if s.open == nil {
 		s.open = openURL
 	}
 	if s.timeout == 0 {
 		s.timeout = defaultTimeout
 	}
-	s.server = &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      holdPage + 10*time.Second,
-		IdleTimeout:       30 * time.Second,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          log.New(io.Discard, "", 0),
-		ConnState:         s.count,
-	}
-	go func() {
-		defer close(s.served)
-		_ = s.server.Serve(ln) // always an error, ErrServerClosed
-	}()
+	s.server = serve(ln, s)
 	return s
 }
 
-// count keeps track of the connections' goroutines. net/http reports StateNew
-// before Serve can return, so nothing is added once it has.
-func (s *session) count(_ net.Conn, st http.ConnState) {
-	switch st {
-	case http.StateNew:
-		s.conns.Add(1)
-	case http.StateClosed:
-		s.conns.Done()
+// reach finds out how to reach a user whose browser cannot be opened.
+func (s *session) reach(l Loopback) {
+	if s.ask != nil || l.NoTerminal {
+		return
+	}
+	terminal := standardTerminal()
+	if l.terminal != nil { // a test's
+		terminal = l.terminal()
+	}
+	switch {
+	case terminal != nil:
+		s.ask = terminal.asker(s.texts, l.Prompt == nil)
+	case l.Prompt == nil && isTerminal(os.Stderr):
+		s.notice = os.Stderr
 	}
 }
 
@@ -101,11 +100,11 @@ func (s *session) RedirectURI() string { return s.redirectURI }
 
 // Visit implements auth.UserAgentSession. It can be called once.
 func (s *session) Visit(ctx context.Context, authorizationURL, state string) (url.Values, error) {
-	// The URL becomes an argument of a program: nothing but a web address.
-	if _, err := httpx.CheckURL("authorization URL", authorizationURL); err != nil {
+	// Nothing but a web address is opened.
+	if _, err := httpx.CheckURLFor(ctx, "authorization URL", authorizationURL); err != nil {
 		return nil, fail("browser: "+err.Error(), err)
 	}
-	if err := s.expect(state); err != nil {
+	if err := s.expect(authorizationURL, state); err != nil {
 		return nil, err
 	}
 	timer := time.NewTimer(s.timeout)
@@ -113,38 +112,71 @@ func (s *session) Visit(ctx context.Context, authorizationURL, state string) (ur
 	if s.prompt != nil {
 		s.prompt(authorizationURL)
 	}
-	go func() { s.opened <- s.open(authorizationURL) }()
+	go func() { s.opened <- s.open(s.startURI) }()
 
-	opened := s.opened
+	asked, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opened, pasted := s.opened, make(chan error, 1)
 	for {
 		select {
-		case query := <-s.answer:
-			return query, nil
+		case answer := <-s.answer:
+			if name := repeated(answer); name != "" {
+				return nil, errRepeated(name)
+			}
+			return answer, nil
 		case err := <-opened:
 			s.opened <- err // for Finish
-			if err != nil && s.prompt == nil {
+			opened = nil
+			switch {
+			case err == nil:
+			case s.ask != nil:
+				s.askEnded = make(chan struct{})
+				go func() {
+					defer close(s.askEnded)
+					pasted <- s.paste(asked, authorizationURL, state)
+				}()
+			case s.notice != nil:
+				s.texts.show(s.notice, authorizationURL)
+			case s.prompt == nil:
 				return nil, noBrowser(err)
 			}
-			opened = nil
+		case err := <-pasted:
+			if err != nil {
+				return nil, err
+			}
 		case <-timer.C:
-			return nil, fail(fmt.Sprintf("%v within %v", ErrTimeout, s.timeout), ErrTimeout)
+			return nil, tooLate(s.timeout)
 		case <-ctx.Done():
-			return nil, fail("browser: the login was given up: "+errtext.Describe(ctx.Err()), ctx.Err())
+			return nil, givenUp(ctx.Err())
 		}
 	}
 }
 
-// expect makes state the one that a redirect has to carry.
-func (s *session) expect(state string) error {
+// paste gets the answer from the user.
+func (s *session) paste(ctx context.Context, target, state string) error {
+	answer, err := s.run(ctx, target, state)
+	if err != nil {
+		return err
+	}
+	if s.accept(answer) == first {
+		s.answer <- answer
+		close(s.shown) // no browser waits for a page
+	}
+	return nil
+}
+
+// expect makes state the one that a redirect has to carry, and target where
+// the browser is sent.
+func (s *session) expect(target, state string) error {
 	if state == "" {
-		return fail("browser: Visit needs a state: without one any page could answer")
+		return errNoState()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != "" {
 		return fail("browser: Visit was called twice: start a new session for each login")
 	}
-	s.state = state
+	s.state, s.target = state, target
 	return nil
 }
 
@@ -157,94 +189,24 @@ func (s *session) Finish(err error) {
 	visited, answered := s.state != "", s.answered
 	s.mu.Unlock()
 
-	timer := time.NewTimer(finishWait)
-	defer timer.Stop()
+	wait, cancel := context.WithTimeout(context.Background(), finishWait)
+	defer cancel()
 	if answered {
-		select {
-		case <-s.shown:
-		case <-timer.C:
-		}
+		await(wait, s.shown)
 	}
-	_ = s.server.Close()
-	<-s.served
-	s.conns.Wait() // every handler has ended or ends at once: its page is not held any more
+	s.server.close() // waits: every handler has ended or ends at once, as its page is no longer held
+	if s.askEnded != nil {
+		await(wait, s.askEnded)
+	}
 	if visited {
-		select {
-		case <-s.opened:
-		case <-timer.C:
-		}
+		await(wait, s.opened)
 	}
 }
 
-// ServeHTTP receives the redirect.
-func (s *session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case r.Host != s.hosts[0] && r.Host != s.hosts[1]:
-		// A page of a foreign name that resolves to 127.0.0.1 (DNS rebinding).
-		page{Status: http.StatusMisdirectedRequest, Title: "Wrong address"}.write(w)
-	case r.URL.Path != s.path:
-		page{Status: http.StatusNotFound, Title: "Not found"}.write(w)
-	case r.Method != http.MethodGet:
-		w.Header().Set("Allow", http.MethodGet)
-		page{Status: http.StatusMethodNotAllowed, Title: "Method not allowed"}.write(w)
-	default:
-		s.receive(w, r)
-	}
-}
-
-func (s *session) receive(w http.ResponseWriter, r *http.Request) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		pageForeign.write(w)
-		return
-	}
-	switch s.accept(query["state"]) {
-	case foreign:
-		pageForeign.write(w)
-	case used:
-		pageUsed.write(w)
-	case first:
-		s.answer <- query // has room for the one answer
-		s.hold(r.Context()).write(w)
-		close(s.shown)
-	}
-}
-
-type verdict int
-
-const (
-	foreign verdict = iota // not of this login
-	used                   // of this login, but it has its answer
-	first
-)
-
-// accept judges a redirect by its state (RFC 6749 section 10.12), which has to
-// be there once.
-func (s *session) accept(state []string) verdict {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.state == "", len(state) != 1, subtle.ConstantTimeCompare([]byte(state[0]), []byte(s.state)) != 1:
-		return foreign
-	case s.answered:
-		return used
-	}
-	s.answered = true
-	return first
-}
-
-// hold waits until it is known how the login ended.
-func (s *session) hold(ctx context.Context) page {
-	timer := time.NewTimer(holdPage)
-	defer timer.Stop()
+// await returns when c does or when ctx ends.
+func await[T any](ctx context.Context, c <-chan T) {
 	select {
-	case <-s.finished:
-		if s.outcome != nil {
-			return pageFailed(s.outcome)
-		}
-		return pageSignedIn
-	case <-timer.C:
+	case <-c:
 	case <-ctx.Done():
 	}
-	return pagePending
 }

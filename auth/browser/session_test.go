@@ -3,11 +3,14 @@ package browser
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcptokens/mcptokens/auth"
 )
 
 func TestLoginWorks(t *testing.T) {
@@ -51,18 +54,19 @@ func TestLoginWorks(t *testing.T) {
 
 func TestLoginFails(t *testing.T) {
 	s, done := visit(t, Loopback{}, "st")
-	shown := getLater(t, s.RedirectURI()+"?error=access_denied&error_description=visit+evil.example&state=st")
+	shown := getLater(t, s.RedirectURI()+"?error=access_denied&error_description=st+is+%3Cb%3Enot+allowed"+strings.Repeat("é", mostSaid)+"&state=st")
 	got := <-done
 	if got.err != nil || got.query.Get("error") != "access_denied" {
 		t.Fatalf("Visit = %v, %v", got.query, got.err)
 	}
-	s.Finish(errors.New(`access denied <b onclick="x()">` + strings.Repeat("é", maxReason)))
+	s.Finish(&auth.AuthorizationError{Issuer: "https://as.example", Code: "access_denied"})
 	r := <-shown
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	wantIn(t, r.body, "<title>Sign-in failed</title>", "access denied &lt;b onclick=", "…")
-	wantNotIn(t, r.body, "evil.example", "<b ", strings.Repeat("é", maxReason))
+	wantIn(t, r.body, "<title>Sign-in failed</title>", "Access was denied. Either you did not agree",
+		"The answer says: “access_denied: … is &lt;b&gt;not allowedé", "é…”", `class="failed"`)
+	wantNotIn(t, r.body, "auth:", "as.example", "<b>", strings.Repeat("é", mostSaid))
 }
 
 func TestForeignRedirectsAreRefusedAndWaitingGoesOn(t *testing.T) {
@@ -73,7 +77,10 @@ func TestForeignRedirectsAreRefusedAndWaitingGoesOn(t *testing.T) {
 		"no state":     "?code=evil",
 		"empty state":  "?code=evil&state=",
 		"two states":   "?code=evil&state=st&state=st",
-		"bad query":    "?code=evil&state=st&x=%zz",
+		"odd query":    "?code=evil&state=no&x=%zz;#",
+		"fragment":     "?code=evil#&state=st",
+		"error":        "?error=server_error&state=other",
+		"error, bare":  "?error=server_error",
 		"nothing":      "",
 		"state in `;`": "?code=evil;state=st",
 	} {
@@ -98,6 +105,73 @@ func TestForeignRedirectsAreRefusedAndWaitingGoesOn(t *testing.T) {
 	if r := <-shown; r.err != nil || r.status != http.StatusOK {
 		t.Errorf("page: %+v", r)
 	}
+}
+
+// What is odd about the rest of a query does not hide the answer.
+//
+//compat:reading odd parameters in the redirect of a login
+//compat:default the answer is read pair by pair
+//compat:attack TestRepeatedParametersAreRefused
+func TestOddRedirectsAreRead(t *testing.T) {
+	for name, query := range map[string]string{
+		"semicolon":         "?x=a;b&code=c&state=st",
+		"percent":           "?code=c&x=%zz&y=5%&state=st",
+		"fragment":          "?code=c&state=st#_=_",
+		"number sign":       "?code=c&state=st#",
+		"unknown parameter": "?session_state=1&session_state=2&code=c&state=st&scope=a+b",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, done := visit(t, Loopback{}, "st")
+			shown := make(chan reply, 1)
+			go func() { shown <- rawGet(s.RedirectURI(), query) }() // http.Client sends no "#"
+			if got := <-done; got.err != nil || got.query.Get("code") != "c" || got.query.Get("state") != "st" {
+				t.Errorf("Visit = %v, %v", got.query, got.err)
+			}
+			s.Finish(nil)
+			if r := <-shown; r.err != nil || r.status != http.StatusOK {
+				t.Errorf("page: %+v", r)
+			}
+		})
+	}
+}
+
+// Two values for one parameter are refused: to choose one is to guess.
+func TestRepeatedParametersAreRefused(t *testing.T) {
+	for _, name := range []string{"code", "iss", "error"} {
+		s, done := visit(t, Loopback{}, "st")
+		shown := getLater(t, s.RedirectURI()+"?state=st&"+name+"=one&"+name+"=two")
+		got := <-done
+		if got.err == nil || !strings.Contains(got.err.Error(), `"`+name+`" more than once`) {
+			t.Errorf("%s: Visit = %v, %v", name, got.query, got.err)
+		} else {
+			wantSafe(t, got.err)
+		}
+		s.Finish(got.err)
+		wantIn(t, (<-shown).body, "Sign-in failed")
+	}
+}
+
+// Anybody can send an error without the state: it ends nothing. If it is the
+// server's after all, the person has to see it.
+func TestErrorWithoutStateIsShown(t *testing.T) {
+	s, done := visit(t, Loopback{}, "st")
+	r := get(t, s.RedirectURI()+"?error=access_denied&error_description=%3Cb%3ENo+consent%E2%80%AE%0A%1b[1m"+strings.Repeat("x", 400))
+	if r.status != http.StatusBadRequest {
+		t.Errorf("status = %d, want 400", r.status)
+	}
+	wantIn(t, r.body, "Unknown sign-in", "The answer says: “access_denied: &lt;b&gt;No consent\\u202e \\u001b[1mxxx", "…”")
+	wantNotIn(t, r.body, "<b>", "\u202e", "\x1b", strings.Repeat("x", mostSaid))
+	select {
+	case got := <-done:
+		t.Fatalf("Visit returned: %+v", got)
+	default:
+	}
+	shown := getLater(t, s.RedirectURI()+"?code=good&state=st")
+	if got := <-done; got.err != nil || got.query.Get("code") != "good" {
+		t.Errorf("Visit = %+v", got)
+	}
+	s.Finish(nil)
+	<-shown
 }
 
 func TestAnswerCountsOnce(t *testing.T) {
@@ -231,28 +305,29 @@ func TestVisitEnds(t *testing.T) {
 		<-s.(*session).answer // it has arrived
 		s.Finish(err)
 		r := <-late
-		wantIn(t, r.body, "Sign-in failed", "no answer from the user within 1ms")
+		wantIn(t, r.body, "Sign-in failed", "The sign-in was not finished in time.")
 	})
 }
 
 func TestOpenFails(t *testing.T) {
 	cause := errors.New("cannot open https://as.example/?state=secret")
 	t.Run("no prompt", func(t *testing.T) {
-		s := start(t, Loopback{Open: func(string) error { return cause }})
+		s := start(t, Loopback{NoTerminal: true, Open: func(string) error { return cause }})
 		defer s.Finish(nil)
 		_, err := s.Visit(t.Context(), authorizeURL, "st")
 		if !errors.Is(err, ErrNoBrowser) || !errors.Is(err, cause) {
 			t.Fatalf("error = %v, want ErrNoBrowser and its cause", err)
 		}
 		wantSafe(t, err)
-		wantIn(t, err.Error(), "Loopback.Prompt")
+		wantIn(t, err.Error(), "run the program in a terminal")
 		wantNotIn(t, err.Error(), "secret")
 	})
 	t.Run("prompt", func(t *testing.T) {
 		var prompted string
 		s, done := visit(t, Loopback{
-			Prompt: func(u string) { prompted = u },
-			Open:   func(string) error { return cause },
+			Prompt:     func(u string) { prompted = u },
+			NoTerminal: true,
+			Open:       func(string) error { return cause },
 		}, "st")
 		shown := getLater(t, s.RedirectURI()+"?state=st")
 		if got := <-done; got.err != nil {
@@ -264,4 +339,27 @@ func TestOpenFails(t *testing.T) {
 		s.Finish(nil)
 		<-shown
 	})
+}
+
+// By default nothing but 127.0.0.1 is listened on, not even the rest of this
+// machine's loopback network.
+func TestListensOnOneAddress(t *testing.T) {
+	s, err := Loopback{}.Start(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Finish(nil)
+	u, err := url.Parse(s.RedirectURI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for addr, want := range map[string]bool{"127.0.0.1": true, "127.0.0.2": false} {
+		conn, err := net.Dial("tcp4", net.JoinHostPort(addr, u.Port()))
+		if err == nil {
+			_ = conn.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("dialling %s: %v", addr, err)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,8 +29,8 @@ type Audience int
 const (
 	// AudienceIssuer names the authorization server by its issuer identifier
 	// and nothing else, as the update of RFC 7523 asks: an assertion that names
-	// an endpoint can be obtained by a malicious server that publishes somebody
-	// else's endpoint as its own.
+	// an endpoint can be obtained by a malicious server that publishes another
+	// server's endpoint as its own.
 	AudienceIssuer Audience = iota
 	// AudienceEndpoint names the URL that the request goes to, for servers that
 	// still want what RFC 7523 section 3 suggested.
@@ -41,11 +42,16 @@ const (
 //
 // It never prints its key.
 type PrivateKeyJWT struct {
-	// Key signs. Required. An *rsa.PrivateKey of at least 2048 bits, an
+	// Key signs. Required, unless there is a KeyFunc. An *rsa.PrivateKey of at least 2048 bits, an
 	// *ecdsa.PrivateKey on P-256, P-384 or P-521, an ed25519.PrivateKey, or any
 	// other [crypto.Signer] with such a public key: one that asks a KMS or an
 	// HSM, for example. See [LoadKey] and [LoadJWK].
 	Key crypto.Signer
+
+	// KeyFunc returns the key and its kid for each request, in place of Key and
+	// KeyID, so that a key can be replaced while the program runs. It is called
+	// from many goroutines at once. Default: nil, Key is used.
+	KeyFunc func(ctx context.Context) (key crypto.Signer, keyID string, err error)
 
 	// Algorithm is the JWS algorithm (RFC 7518 section 3.1): RS256, RS384,
 	// RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA. Default: what
@@ -71,9 +77,18 @@ func (PrivateKeyJWT) Method() string { return methodPrivateKeyJWT }
 // Authenticate adds client_assertion_type, client_assertion and client_id to
 // the form. A field that is missing or does not fit the key is an
 // *[auth.ConfigError].
-func (p PrivateKeyJWT) Authenticate(_ context.Context, r *auth.ClientAuthRequest) error {
+func (p PrivateKeyJWT) Authenticate(ctx context.Context, r *auth.ClientAuthRequest) error {
 	if r.ClientID == "" {
 		return noClientID(methodPrivateKeyJWT)
+	}
+	if p.KeyFunc != nil {
+		if p.Key != nil || p.KeyID != "" {
+			return &auth.ConfigError{Field: "PrivateKeyJWT.KeyFunc", Problem: "is set as well as Key or KeyID; set one of them"}
+		}
+		var err error
+		if p.Key, p.KeyID, err = p.KeyFunc(ctx); err != nil {
+			return &signError{err}
+		}
 	}
 	method, err := p.signingMethod()
 	if err != nil {
@@ -110,9 +125,19 @@ func (p PrivateKeyJWT) Authenticate(_ context.Context, r *auth.ClientAuthRequest
 	return nil
 }
 
+// Advice says which audience to try when a server refuses the assertion. It is
+// the part on which servers differ: RFC 7523 section 3 let them choose, the
+// revision of 2025 demands the issuer.
+func (p PrivateKeyJWT) Advice() string {
+	if p.Audience == AudienceEndpoint {
+		return "the assertion was made for the token endpoint; if the server wants its issuer, set PrivateKeyJWT.Audience to AudienceIssuer"
+	}
+	return "the assertion was made for the issuer; if the server wants its token endpoint, set PrivateKeyJWT.Audience to AudienceEndpoint"
+}
+
 func (p PrivateKeyJWT) signingMethod() (jwt.SigningMethod, error) {
 	if p.Key == nil {
-		return nil, &auth.ConfigError{Field: "PrivateKeyJWT.Key", Problem: "is nil; set the client's private key, see clientauth.LoadKey"}
+		return nil, &auth.ConfigError{Field: "PrivateKeyJWT.Key", Problem: "is nil; set the client's private key, see clientauth.LoadKey, or a KeyFunc"}
 	}
 	algs, err := algorithms(p.Key.Public())
 	if err != nil {
@@ -153,15 +178,14 @@ func (p PrivateKeyJWT) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.
 // LogValue implements [slog.LogValuer] without the key.
 func (p PrivateKeyJWT) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// signError is a signer that failed. Its cause may be a remote service's and
-// say anything, so it is there for errors.As only.
+// MarshalJSON encodes String.
+func (p PrivateKeyJWT) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) }
+
+// signError is a signer that failed.
 type signError struct{ cause error }
 
 func (e *signError) Error() string {
-	return "clientauth: signing the client assertion: " + errtext.Describe(e.cause)
+	return "clientauth: signing the client assertion: " + errtext.Text(e.cause)
 }
 
 func (e *signError) Unwrap() error { return e.cause }
-
-// SafeText implements errtext.Safe.
-func (e *signError) SafeText() string { return e.Error() }

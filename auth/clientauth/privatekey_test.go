@@ -175,7 +175,7 @@ func TestFieldsThatMakeNoSense(t *testing.T) {
 	}
 }
 
-// fakeSigner answers with what it is told to.
+// fakeSigner answers with what the test says.
 type fakeSigner struct {
 	pub crypto.PublicKey
 	sig []byte
@@ -189,12 +189,12 @@ func (f fakeSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 
 func TestSignersThatFail(t *testing.T) {
 	pub := ecKey(t, elliptic.P256()).Public()
-	quoting := errors.New("kms: no access to key secret-name")
+	kms := errors.New("kms: no access to key")
 	for name, tc := range map[string]struct {
 		signer fakeSigner
 		is     error
 	}{
-		"foreign error":  {fakeSigner{pub, nil, quoting}, quoting},
+		"foreign error":  {fakeSigner{pub, nil, kms}, kms},
 		"canceled":       {fakeSigner{pub, nil, context.Canceled}, context.Canceled},
 		"raw signature":  {fakeSigner{pub, make([]byte, 64), nil}, nil},
 		"empty":          {fakeSigner{pub, nil, nil}, nil},
@@ -213,7 +213,7 @@ func TestSignersThatFail(t *testing.T) {
 			if tc.is != nil && !errors.Is(err, tc.is) {
 				t.Errorf("error = %v, want it to wrap %v", err, tc.is)
 			}
-			if strings.Contains(err.Error(), "secret-name") || !strings.Contains(err.Error(), "client assertion") {
+			if !strings.Contains(err.Error(), "client assertion") || tc.is != nil && !strings.Contains(err.Error(), tc.is.Error()) {
 				t.Errorf("error text %q", err)
 			}
 		})
@@ -241,6 +241,35 @@ func TestSignerMethodWantsASigner(t *testing.T) {
 	m = signerMethod{jwt.SigningMethodHS256}
 	if _, err := m.Sign("x", edKey(t)); !errors.Is(err, jwt.ErrInvalidKeyType) {
 		t.Errorf("Sign by HS256: %v", err)
+	}
+}
+
+// A key that is replaced while the program runs signs from then on.
+func TestKeyFunc(t *testing.T) {
+	keys := map[string]ed25519.PrivateKey{"old": edKey(t), "new": edKey(t)}
+	current := "old"
+	p := PrivateKeyJWT{KeyFunc: func(context.Context) (crypto.Signer, string, error) { return keys[current], current, nil }}
+	for _, kid := range []string{"old", "new"} {
+		current = kid
+		r := newRequest("")
+		if err := p.Authenticate(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		token, err := jwt.Parse(r.Form.Get("client_assertion"), func(*jwt.Token) (any, error) { return keys[kid].Public(), nil })
+		if err != nil || token.Header["kid"] != kid {
+			t.Errorf("kid %v, want %s: %v", token.Header["kid"], kid, err)
+		}
+	}
+
+	broken := errors.New("the KMS is away")
+	p.KeyFunc = func(context.Context) (crypto.Signer, string, error) { return nil, "", broken }
+	if err := p.Authenticate(t.Context(), newRequest("")); !errors.Is(err, broken) {
+		t.Errorf("error %v", err)
+	}
+	p.Key = edKey(t)
+	var config *auth.ConfigError
+	if err := p.Authenticate(t.Context(), newRequest("")); !errors.As(err, &config) || config.Field != "PrivateKeyJWT.KeyFunc" {
+		t.Errorf("both set: %v", err)
 	}
 }
 

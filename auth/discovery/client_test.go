@@ -62,9 +62,9 @@ func TestErrorText(t *testing.T) {
 		want string
 	}{
 		{"no request", &Error{Op: "o", Err: ErrMalformed}, "discovery: o: malformed document"},
-		{"status", &Error{Op: "o", URL: "https://h/x", Status: 404, Err: ErrNotFound}, "discovery: o at https://h/x: no metadata document (HTTP status 404)"},
-		{"document", &Error{Op: "o", URL: "https://h/x", Status: 200, Err: ErrIssuerMismatch}, "discovery: o at https://h/x: issuer mismatch"},
-		{"no cause", &Error{Op: "o", URL: "https://h/x", Status: 503}, "discovery: o at https://h/x (HTTP status 503)"},
+		{"status", &Error{Op: "o", URL: "https://h/x", StatusCode: 404, Err: ErrNotFound}, "discovery: o at https://h/x: no metadata document (HTTP status 404)"},
+		{"document", &Error{Op: "o", URL: "https://h/x", StatusCode: 200, Err: ErrIssuerMismatch}, "discovery: o at https://h/x: issuer mismatch"},
+		{"no cause", &Error{Op: "o", URL: "https://h/x", StatusCode: 503}, "discovery: o at https://h/x (HTTP status 503)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,31 +83,31 @@ func TestErrorOfAnswer(t *testing.T) {
 	if !errors.As(err, &e) {
 		t.Fatalf("error = %v, want an *Error", err)
 	}
-	if e.URL != "https://meta.example.net/doc" || e.Status != 503 || e.RetryAfter != 7*time.Second {
+	if e.URL != "https://meta.example.net/doc" || e.StatusCode != 503 || e.RetryAfter != 7*time.Second {
 		t.Errorf("error = %+v, want the URL without query, the status and its Retry-After", e)
 	}
 }
 
-func TestErrorTemporary(t *testing.T) {
+func TestErrorRetryable(t *testing.T) {
 	tests := []struct {
 		name string
 		err  Error
 		want bool
 	}{
-		{"503", Error{Status: 503}, true},
-		{"500", Error{Status: 500}, true},
-		{"429", Error{Status: 429}, true},
-		{"408", Error{Status: 408}, true},
-		{"404", Error{Status: 404, Err: ErrNotFound}, false},
+		{"503", Error{StatusCode: 503}, true},
+		{"500", Error{StatusCode: 500}, true},
+		{"429", Error{StatusCode: 429}, true},
+		{"408", Error{StatusCode: 408}, true},
+		{"404", Error{StatusCode: 404, Err: ErrNotFound}, false},
 		{"timeout", Error{Err: httpx.NewTransportError(context.DeadlineExceeded)}, true},
-		{"cut off", Error{Status: 200, Err: httpx.NewTransportError(io.ErrUnexpectedEOF)}, true},
+		{"cut off", Error{StatusCode: 200, Err: httpx.NewTransportError(io.ErrUnexpectedEOF)}, true},
 		{"cancelled", Error{Err: httpx.NewTransportError(context.Canceled)}, false},
-		{"mismatch", Error{Status: 200, Err: ErrIssuerMismatch}, false},
+		{"mismatch", Error{StatusCode: 200, Err: ErrIssuerMismatch}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.err.Temporary(); got != tt.want {
-				t.Errorf("Temporary = %v, want %v", got, tt.want)
+			if got := tt.err.Retryable(); got != tt.want {
+				t.Errorf("Retryable = %v, want %v", got, tt.want)
 			}
 		})
 	}

@@ -8,8 +8,10 @@
 //	server, err := c.AuthorizationServer(ctx, resource.AuthorizationServers[0])
 //
 // What the documents say is believed only as far as it was checked: the resource has to be
-// the server asked for, the issuer has to be identical to the one asked for, and every URL
-// has to be https or on this machine. Documents that fail are not returned.
+// the server asked for, the issuer the one asked for (to the letter, except for one slash at the
+// end), and every URL has to be https or on this machine. Documents that fail are not returned.
+// Their form is read leniently, and what nobody uses makes no document unusable: an endpoint
+// with a bad URL is left out, and AuthorizationServer.Problem says why.
 //
 // # Requests to places named by others
 //

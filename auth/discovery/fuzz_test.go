@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/mcptokens/mcptokens/internal/httpx"
@@ -24,7 +25,7 @@ func FuzzProtectedResource(f *testing.F) {
 	}
 	server := &url.URL{Scheme: "https", Host: "mcp.example.com", Path: "/mcp"}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		doc, err := parseProtectedResource(body, server)
+		doc, err := new(Client).parseProtectedResource(body, server, true)
 		if err != nil {
 			return
 		}
@@ -34,6 +35,11 @@ func FuzzProtectedResource(f *testing.F) {
 		}
 		for _, issuer := range doc.AuthorizationServers {
 			checkRemote(t, issuer)
+		}
+		if alone, err := new(Client).parseProtectedResource(body, server, false); err == nil {
+			if u, err := url.Parse(alone.Resource); err != nil || strings.TrimSuffix(u.Path, "/") != "/mcp" {
+				t.Errorf("accepted %q from elsewhere", alone.Resource)
+			}
 		}
 	})
 }
@@ -53,11 +59,11 @@ func FuzzAuthorizationServer(f *testing.F) {
 	}
 	base := &url.URL{Scheme: "https", Host: "as.example.com"}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		doc, err := parseAuthorizationServer(body, base, as)
+		doc, err := new(Client).parseAuthorizationServer(body, base, as)
 		if err != nil {
 			return
 		}
-		if doc.Issuer != as {
+		if doc.Issuer != as && doc.Issuer != as+"/" {
 			t.Errorf("accepted issuer %q", doc.Issuer)
 		}
 		checkRemote(t, doc.TokenEndpoint)

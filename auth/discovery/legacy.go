@@ -20,13 +20,14 @@ import (
 //
 // The error is an *Error, as for AuthorizationServer, but never ErrNotFound.
 func (c *Client) Legacy(ctx context.Context, server string) (*AuthorizationServer, error) {
-	s, err := serverURL(server)
+	s, err := c.serverURL(server)
 	if err != nil {
 		return nil, &Error{Op: opAuthorizationServer, Err: err}
 	}
 	origin := httpx.Origin(s)
-	found, err := c.authorizationServer(ctx, s, []string{origin + wellKnownOAuth}, origin, origin+"/")
+	found, err := c.authorizationServer(ctx, s, []string{origin + wellKnownOAuth}, origin)
 	if errors.Is(err, ErrNotFound) {
+		looked := origin + wellKnownOAuth
 		return &AuthorizationServer{
 			Issuer:                        origin,
 			AuthorizationEndpoint:         origin + "/authorize",
@@ -35,7 +36,17 @@ func (c *Client) Legacy(ctx context.Context, server string) (*AuthorizationServe
 			ResponseTypesSupported:        []string{"code"},
 			GrantTypesSupported:           []string{"authorization_code", "refresh_token"},
 			CodeChallengeMethodsSupported: []string{"S256"},
+			assumed:                       &looked,
 		}, nil
 	}
 	return found, err
+}
+
+// Assumed is where Legacy found no metadata before it assumed the endpoints; empty if the server
+// has published some.
+func (a *AuthorizationServer) Assumed() string {
+	if a.assumed == nil {
+		return ""
+	}
+	return *a.assumed
 }

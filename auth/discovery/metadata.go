@@ -1,6 +1,10 @@
 package discovery
 
-import "slices"
+import (
+	"iter"
+	"maps"
+	"slices"
+)
 
 // ProtectedResource is what an MCP server says about itself (RFC 9728 section 2). A nil slice
 // is a member that the document leaves out. Signed metadata is not read, which section 2.2
@@ -11,6 +15,7 @@ type ProtectedResource struct {
 	// AuthorizationServers are issuer identifiers, each to be passed to
 	// Client.AuthorizationServer as it is. MCP requires at least one; that is for the caller
 	// to insist on, as it may know the authorization server from elsewhere.
+	// An entry whose URL may not be requested is left out.
 	AuthorizationServers []string `json:"authorization_servers,omitempty"`
 	// ScopesSupported are the scopes to ask for when the challenge names none (MCP
 	// 2026-07-28, "Scope Selection Strategy").
@@ -19,10 +24,12 @@ type ProtectedResource struct {
 	BearerMethodsSupported []string `json:"bearer_methods_supported,omitempty"`
 	// JWKSURI is where the keys are with which the resource signs its responses.
 	JWKSURI string `json:"jwks_uri,omitempty"`
-	// ResourceName is a name to show to people. It is the server's own claim.
+	// ResourceName is a name to show to people, of visible characters, at most 300. It is the
+	// server's own claim.
 	ResourceName string `json:"resource_name,omitempty"`
 	// ResourceDocumentation, ResourcePolicyURI and ResourceTOSURI are pages for people. They
-	// are not validated, as nothing requests them.
+	// are not validated, as nothing requests them; one of more than 300 or of invisible
+	// characters is left out.
 	ResourceDocumentation string `json:"resource_documentation,omitempty"`
 	ResourcePolicyURI     string `json:"resource_policy_uri,omitempty"`
 	ResourceTOSURI        string `json:"resource_tos_uri,omitempty"`
@@ -39,11 +46,11 @@ type ProtectedResource struct {
 // AuthorizationServer is what an authorization server says about itself (RFC 8414 section 2,
 // and the extensions named below). A nil slice is a member that the document leaves out, and
 // then the RFC's default applies, which is not filled in here. URLs of endpoints are empty or
-// have been validated.
+// have been validated; if the document has one that may not be requested, Problem says why.
 type AuthorizationServer struct {
-	// Issuer identifies the server. It is identical to what was asked for. Credentials and
-	// tokens belong to it, and an iss parameter is compared with it as a plain string
-	// (RFC 9207).
+	// Issuer identifies the server, as its document spells it: what was asked for, perhaps with
+	// or without a slash at the end (see SameIssuer). Credentials and tokens belong to it, and an iss
+	// parameter is compared with it as a plain string (RFC 9207).
 	Issuer                string `json:"issuer"`
 	AuthorizationEndpoint string `json:"authorization_endpoint,omitempty"`
 	// TokenEndpoint is never empty.
@@ -56,7 +63,9 @@ type AuthorizationServer struct {
 	IntrospectionEndpoint string `json:"introspection_endpoint,omitempty"`
 	// DeviceAuthorizationEndpoint is the one of RFC 8628.
 	DeviceAuthorizationEndpoint string `json:"device_authorization_endpoint,omitempty"`
-	JWKSURI                     string `json:"jwks_uri,omitempty"`
+	// PushedAuthorizationRequestEndpoint is the one of RFC 9126.
+	PushedAuthorizationRequestEndpoint string `json:"pushed_authorization_request_endpoint,omitempty"`
+	JWKSURI                            string `json:"jwks_uri,omitempty"`
 
 	ScopesSupported        []string `json:"scopes_supported,omitempty"`
 	ResponseTypesSupported []string `json:"response_types_supported,omitempty"`
@@ -76,12 +85,110 @@ type AuthorizationServer struct {
 	// ClientIDMetadataDocumentSupported says that a client ID may be the URL of a Client ID
 	// Metadata Document.
 	ClientIDMetadataDocumentSupported bool `json:"client_id_metadata_document_supported,omitempty"`
+	// RequirePushedAuthorizationRequests says that the server takes authorization requests by
+	// PushedAuthorizationRequestEndpoint only (RFC 9126 section 5).
+	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty"`
 	// DPoPSigningAlgValuesSupported are the JWS algorithms it takes for DPoP proofs (RFC 9449
 	// section 5.1); nil means no DPoP.
 	DPoPSigningAlgValuesSupported []string `json:"dpop_signing_alg_values_supported,omitempty"`
 	// AuthorizationGrantProfilesSupported are the profiles of grants it takes, such as
 	// urn:ietf:params:oauth:grant-profile:id-jag (identity assertion grants).
 	AuthorizationGrantProfilesSupported []string `json:"authorization_grant_profiles_supported,omitempty"`
+
+	problems map[string]error // by the member's name
+	assumed  *string          // see Assumed; nil: none
+}
+
+// Problem says why the document's URL for an endpoint, by the name of its member such as
+// "registration_endpoint", is not here: ErrInsecureURL or ErrMalformed. It is nil if there is
+// one, or the document has none.
+func (a *AuthorizationServer) Problem(member string) error { return a.problems[member] }
+
+// endpoints are the URLs of a, by the names of their members.
+func (a *AuthorizationServer) endpoints() iter.Seq2[string, *string] {
+	return func(yield func(string, *string) bool) {
+		_ = yield("authorization_endpoint", &a.AuthorizationEndpoint) &&
+			yield("token_endpoint", &a.TokenEndpoint) &&
+			yield("registration_endpoint", &a.RegistrationEndpoint) &&
+			yield("revocation_endpoint", &a.RevocationEndpoint) &&
+			yield("introspection_endpoint", &a.IntrospectionEndpoint) &&
+			yield("device_authorization_endpoint", &a.DeviceAuthorizationEndpoint) &&
+			yield("pushed_authorization_request_endpoint", &a.PushedAuthorizationRequestEndpoint) &&
+			yield("jwks_uri", &a.JWKSURI)
+	}
+}
+
+// lists are the lists of a, by the names of their members.
+func (a *AuthorizationServer) lists() iter.Seq2[string, *[]string] {
+	return func(yield func(string, *[]string) bool) {
+		_ = yield("scopes_supported", &a.ScopesSupported) &&
+			yield("response_types_supported", &a.ResponseTypesSupported) &&
+			yield("grant_types_supported", &a.GrantTypesSupported) &&
+			yield("token_endpoint_auth_methods_supported", &a.TokenEndpointAuthMethodsSupported) &&
+			yield("token_endpoint_auth_signing_alg_values_supported", &a.TokenEndpointAuthSigningAlgValuesSupported) &&
+			yield("revocation_endpoint_auth_methods_supported", &a.RevocationEndpointAuthMethodsSupported) &&
+			yield("code_challenge_methods_supported", &a.CodeChallengeMethodsSupported) &&
+			yield("dpop_signing_alg_values_supported", &a.DPoPSigningAlgValuesSupported) &&
+			yield("authorization_grant_profiles_supported", &a.AuthorizationGrantProfilesSupported)
+	}
+}
+
+// complete reports whether a has what a login needs.
+func (a *AuthorizationServer) complete() bool {
+	return a.SupportsPKCE() && a.AuthorizationEndpoint != "" && (a.RegistrationEndpoint != "" || a.ClientIDMetadataDocumentSupported)
+}
+
+// complement adds what a lacks and b, another document of the same issuer, has.
+func (a *AuthorizationServer) complement(b *AuthorizationServer) {
+	urls, lists, bools := maps.Collect(b.endpoints()), maps.Collect(b.lists()), maps.Collect(b.bools())
+	for member, url := range a.endpoints() {
+		if *url == "" && *urls[member] != "" {
+			*url = *urls[member]
+			delete(a.problems, member)
+		}
+	}
+	for member, list := range a.lists() {
+		if *list == nil || member == "code_challenge_methods_supported" && !a.SupportsPKCE() && b.SupportsPKCE() {
+			*list = *lists[member]
+		}
+	}
+	for member, is := range a.bools() {
+		*is = *is || *bools[member]
+	}
+}
+
+// bools are what a says that is true or not, by the names of their members.
+func (a *AuthorizationServer) bools() iter.Seq2[string, *bool] {
+	return func(yield func(string, *bool) bool) {
+		_ = yield("authorization_response_iss_parameter_supported", &a.AuthorizationResponseIssParameterSupported) &&
+			yield("client_id_metadata_document_supported", &a.ClientIDMetadataDocumentSupported) &&
+			yield("require_pushed_authorization_requests", &a.RequirePushedAuthorizationRequests)
+	}
+}
+
+// With returns a with what set says in place of what its document says: every URL that is not
+// empty, every list that is not nil, every bool that is true. The issuer stays that of the
+// document.
+func (a *AuthorizationServer) With(set *AuthorizationServer) *AuthorizationServer {
+	both := *a
+	both.problems = maps.Clone(a.problems)
+	named := *set
+	urls, lists, bools := maps.Collect(named.endpoints()), maps.Collect(named.lists()), maps.Collect(named.bools())
+	for member, url := range both.endpoints() {
+		if *urls[member] != "" {
+			*url = *urls[member]
+			delete(both.problems, member)
+		}
+	}
+	for member, list := range both.lists() {
+		if *lists[member] != nil {
+			*list = *lists[member]
+		}
+	}
+	for member, is := range both.bools() {
+		*is = *is || *bools[member]
+	}
+	return &both
 }
 
 // SupportsPKCE reports whether the server says it does PKCE with S256 (RFC 7636 section

@@ -27,7 +27,7 @@ func TestProtectedResource(t *testing.T) {
 		requests                []string
 		at                      string // where the document is found
 		err                     error  // or why it is not
-		temporary               bool
+		retryable               bool
 	}{
 		{
 			name: "at the path", server: mcp,
@@ -93,7 +93,7 @@ func TestProtectedResource(t *testing.T) {
 		}, {
 			name: "down at one, nothing at the other", server: mcp,
 			pages:    map[string]page{mcpPath: down},
-			requests: []string{mcpPath, mcpRoot}, err: nil, temporary: true,
+			requests: []string{mcpPath, mcpRoot}, err: nil, retryable: true,
 		}, {
 			name: "down at one, found at the other", server: mcp,
 			pages:    map[string]page{mcpPath: down, mcpRoot: {body: mcpDoc}},
@@ -101,22 +101,82 @@ func TestProtectedResource(t *testing.T) {
 		}, {
 			name: "down where the challenge says", server: mcp, challenge: elsewhere,
 			pages:    map[string]page{elsewhere: down, mcpPath: {body: mcpDoc}},
-			requests: []string{elsewhere}, temporary: true,
+			requests: []string{elsewhere, mcpPath}, at: mcpPath,
+		}, {
+			name: "down everywhere", server: mcp, challenge: elsewhere,
+			pages:    map[string]page{elsewhere: down, mcpPath: down},
+			requests: []string{elsewhere, mcpPath, mcpRoot}, retryable: true,
+		}, {
+			name: "unreachable where the challenge says", server: mcp, challenge: elsewhere,
+			pages:    map[string]page{elsewhere: {err: errors.New("canary")}, mcpPath: {body: mcpDoc}},
+			requests: []string{elsewhere, mcpPath}, at: mcpPath,
+		}, {
+			name: "broken where the challenge says", server: mcp, challenge: elsewhere,
+			pages:    map[string]page{elsewhere: {body: "canary"}, mcpRoot: {body: mcpDoc}},
+			requests: []string{elsewhere, mcpPath, mcpRoot}, at: mcpRoot,
+		}, {
+			name: "a path too many, zed-industries/zed#53502", server: mcp, challenge: mcpPath + "/mcp",
+			pages:    map[string]page{mcpPath: {body: mcpDoc}},
+			requests: []string{mcpPath + "/mcp", mcpPath}, at: mcpPath,
+		}, {
+			name: "401 at the path, modelcontextprotocol/typescript-sdk#2783", server: mcp,
+			pages:    map[string]page{mcpPath: {status: 401}, mcpRoot: {body: mcpDoc}},
+			requests: []string{mcpPath, mcpRoot}, at: mcpRoot,
 		}, {
 			name: "for another host", server: mcp,
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://canary.example/mcp"}`}},
+			requests: []string{mcpPath, mcpRoot}, err: ErrResourceMismatch,
+		}, {
+			name: "for another host at the path", server: mcp,
 			pages:    map[string]page{mcpPath: {body: `{"resource":"https://canary.example/mcp"}`}, mcpRoot: {body: mcpDoc}},
-			requests: []string{mcpPath}, err: ErrResourceMismatch,
+			requests: []string{mcpPath, mcpRoot}, at: mcpRoot,
 		}, {
 			name: "for another host, where the challenge says", server: mcp, challenge: elsewhere,
 			pages:    map[string]page{elsewhere: {body: `{"resource":"https://canary.example/mcp"}`}, mcpPath: {body: mcpDoc}},
-			requests: []string{elsewhere}, err: ErrResourceMismatch,
+			requests: []string{elsewhere, mcpPath}, at: mcpPath,
+		}, {
+			name: "for another host, where the challenge says, and nowhere else", server: mcp, challenge: elsewhere,
+			pages:    map[string]page{elsewhere: {body: `{"resource":"https://canary.example/mcp"}`}},
+			requests: []string{elsewhere, mcpPath, mcpRoot}, err: ErrResourceMismatch,
+		}, {
+			name: "for the host, from elsewhere", server: mcp, challenge: elsewhere,
+			pages:    map[string]page{elsewhere: {body: `{"resource":"https://mcp.example.com","authorization_servers":["https://canary.example"]}`}},
+			requests: []string{elsewhere, mcpPath, mcpRoot}, err: ErrResourceMismatch,
+		}, {
+			name: "for the host, from a place of the tenant's", server: mcp, challenge: mcp + "/meta.json",
+			pages:    map[string]page{mcp + "/meta.json": {body: `{"resource":"https://mcp.example.com/","authorization_servers":["https://canary.example"]}`}},
+			requests: []string{mcp + "/meta.json", mcpPath, mcpRoot}, err: ErrResourceMismatch,
+		}, {
+			name: "for the host, from the host", server: mcp, challenge: elsewhere,
+			pages:    map[string]page{elsewhere: {body: `{"resource":"https://mcp.example.com"}`}, mcpRoot: {body: `{"resource":"https://mcp.example.com"}`}},
+			requests: []string{elsewhere, mcpPath, mcpRoot}, at: mcpRoot,
+		}, {
+			name: "for the host, from the host, as the challenge says", server: mcp, challenge: mcpRoot,
+			pages:    map[string]page{mcpRoot: {body: `{"resource":"https://mcp.example.com"}`}},
+			requests: []string{mcpRoot}, at: mcpRoot,
+		}, {
+			name: "for the server with a slash, from elsewhere", server: mcp, challenge: elsewhere,
+			pages:    map[string]page{elsewhere: {body: `{"resource":"https://mcp.example.com/mcp/"}`}},
+			requests: []string{elsewhere}, at: elsewhere,
 		}, {
 			name: "no resource", server: mcp,
 			pages:    map[string]page{mcpPath: {body: `{"error":"canary"}`}},
 			requests: []string{mcpPath, mcpRoot}, err: ErrMalformed,
 		}, {
+			name: "a string for a list", server: mcp,
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":"https://as.example.com","scopes_supported":"a b","jwks_uri":"/jwks"}`}},
+			requests: []string{mcpPath}, at: mcpPath,
+		}, {
 			name: "wrong type", server: mcp,
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":{"canary":1}}`}},
+			requests: []string{mcpPath, mcpRoot}, err: ErrMalformed,
+		}, {
+			name: "no URL in the list", server: mcp,
 			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":"canary"}`}},
+			requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL,
+		}, {
+			name: "two lists", server: mcp,
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":["https://a.example"],"authorization_servers":["https://canary.example"]}`}},
 			requests: []string{mcpPath, mcpRoot}, err: ErrMalformed,
 		}, {
 			name: "too large", server: mcp,
@@ -124,20 +184,33 @@ func TestProtectedResource(t *testing.T) {
 			requests: []string{mcpPath, mcpRoot}, err: ErrTooLarge,
 		}, {
 			name: "unencrypted authorization server", server: mcp,
-			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":["https://a.example","http://as.example.com"]}`}},
-			requests: []string{mcpPath}, err: ErrInsecureURL,
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":["http://as.example.com"]}`}},
+			requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL,
+		}, {
+			name: "unencrypted authorization server beside another", server: mcp,
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":["http://as.example.com","https://a.example"]}`}},
+			requests: []string{mcpPath}, at: mcpPath,
 		}, {
 			name: "authorization server on this machine", server: mcp,
 			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":["http://127.0.0.1:9"]}`}},
-			requests: []string{mcpPath}, err: ErrInsecureURL,
+			requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL,
 		}, {
 			name: "unencrypted keys", server: mcp,
 			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","jwks_uri":"http://mcp.example.com/jwks"}`}},
-			requests: []string{mcpPath}, err: ErrInsecureURL,
+			requests: []string{mcpPath}, at: mcpPath,
+		}, {
+			name: "challenge names plain http, and there is a document", server: mcp, challenge: "http://mcp.example.com/.well-known/oauth-protected-resource/mcp",
+			pages:    map[string]page{mcpPath: {body: mcpDoc}},
+			requests: []string{mcpPath}, at: mcpPath,
+		}, {
+			name: "challenge names a path, and there is a document", server: mcp, challenge: "/.well-known/oauth-protected-resource",
+			pages:    map[string]page{mcpRoot: {body: mcpDoc}},
+			requests: []string{mcpPath, mcpRoot}, at: mcpRoot,
 		},
-		{name: "challenge names plain http", server: mcp, challenge: "http://10.0.0.1/admin?canary", err: ErrInsecureURL},
-		{name: "challenge names this machine", server: mcp, challenge: "https://localhost/canary", err: ErrInsecureURL},
-		{name: "challenge names a file", server: mcp, challenge: "file:///canary", err: ErrInsecureURL},
+		{name: "challenge names plain http", server: mcp, challenge: "http://10.0.0.1/canary?canary", requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL},
+		{name: "challenge names this machine", server: mcp, challenge: "https://localhost/canary", requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL},
+		{name: "challenge names a file", server: mcp, challenge: "file:///canary", requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL},
+		{name: "challenge names nothing", server: mcp, challenge: "canary", requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL},
 		{name: "server without encryption", server: "http://mcp.example.com/mcp", err: ErrInsecureURL},
 	}
 	for _, tt := range tests {
@@ -151,7 +224,7 @@ func TestProtectedResource(t *testing.T) {
 				}
 				return
 			}
-			checkError(t, err, tt.err, tt.temporary)
+			checkError(t, err, tt.err, tt.retryable)
 			if got != nil {
 				t.Errorf("ProtectedResource = %+v besides an error", got)
 			}
@@ -161,7 +234,7 @@ func TestProtectedResource(t *testing.T) {
 
 // checkError checks that err is an *Error that is want, if that is not nil, and that it
 // repeats nothing the servers of the tests sent.
-func checkError(t *testing.T, err, want error, temporary bool) {
+func checkError(t *testing.T, err, want error, retryable bool) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) {
@@ -170,11 +243,42 @@ func checkError(t *testing.T, err, want error, temporary bool) {
 	if want != nil && !errors.Is(err, want) {
 		t.Errorf("error = %v, want %v", err, want)
 	}
-	if e.Temporary() != temporary {
-		t.Errorf("error %v: Temporary = %v, want %v", err, e.Temporary(), temporary)
+	if e.Retryable() != retryable {
+		t.Errorf("error %v: Retryable = %v, want %v", err, e.Retryable(), retryable)
 	}
 	if strings.Contains(err.Error(), "canary") {
 		t.Errorf("error %q repeats what a server sent", err)
+	}
+}
+
+// The list keeps what can be used, and the error says what became of each place.
+//
+//compat:finding `resource_metadata` of a challenge that cannot be used
+//compat:default the well-known places are tried, and the error lists all
+//compat:attack TestProtectedResource
+func TestProtectedResourceOutcomes(t *testing.T) {
+	_, c := newWeb(map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp","authorization_servers":["http://as.example.com","https://a.example",null]}`}})
+	got, err := c.ProtectedResource(t.Context(), mcp, "")
+	if err != nil || !reflect.DeepEqual(got.AuthorizationServers, []string{"https://a.example"}) {
+		t.Errorf("ProtectedResource = %+v, %v", got, err)
+	}
+
+	_, c = newWeb(map[string]page{elsewhere: {status: 503}, mcpPath: {body: "canary"}})
+	_, err = c.ProtectedResource(t.Context(), mcp, elsewhere)
+	var e *Error
+	if !errors.As(err, &e) || len(e.Tried) != 3 || e.Tried[0].StatusCode != 503 || !errors.Is(e.Tried[1].Err, ErrMalformed) || e.Tried[2].StatusCode != 404 || !errors.Is(e.Tried[2].Err, ErrNotFound) {
+		t.Fatalf("error %+v", err)
+	}
+	const want = "discovery: protected resource metadata at https://meta.example.net/mcp.json: the server cannot answer now (HTTP status 503); " +
+		"also looked at https://mcp.example.com/.well-known/oauth-protected-resource/mcp: malformed document: not a JSON object, " +
+		"https://mcp.example.com/.well-known/oauth-protected-resource: no metadata document (HTTP status 404)"
+	if err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+
+	_, err = c.ProtectedResource(t.Context(), mcp, "/relative")
+	if !errors.As(err, &e) || len(e.Tried) != 3 || !errors.Is(e.Tried[0].Err, ErrInsecureURL) || !strings.Contains(err.Error(), "resource_metadata of the challenge is not absolute") {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -13,10 +13,13 @@ import (
 // no default port, no query, no fragment, and no slash after a bare host. The path stays as
 // it is, with a trailing slash if it has one, since servers tell those apart.
 //
-// The server has to be https or on this machine, and its URL without user information and
+// The server has to be https or on this machine (see Client.ResourceURL for others), and its URL without user information and
 // without "." or ".." as a path segment; otherwise the error is ErrInsecureURL.
-func ResourceURL(server string) (string, error) {
-	u, err := serverURL(server)
+func ResourceURL(server string) (string, error) { return new(Client).ResourceURL(server) }
+
+// ResourceURL is the function of that name, with the exceptions of c.Network.
+func (c *Client) ResourceURL(server string) (string, error) {
+	u, err := c.serverURL(server)
 	if err != nil {
 		return "", err
 	}
@@ -30,12 +33,14 @@ func ResourceURL(server string) (string, error) {
 // the server's or contains it at a segment boundary. "https://h" and "https://h/mcp" speak
 // for "https://h/mcp"; "https://h/mc", "https://h/mcp/x" and any other host, port or scheme
 // do not. A resource with a query matches only if the server has the same path and query.
-func MatchResource(resource, server string) bool {
-	r, err := httpx.CheckURL("resource", resource)
+func MatchResource(resource, server string) bool { return new(Client).matchResource(resource, server) }
+
+func (c *Client) matchResource(resource, server string) bool {
+	r, err := httpx.CheckURLIn(c.Network, "resource", resource)
 	if err != nil {
 		return false
 	}
-	s, err := httpx.CheckURL("server", withoutFragment(server))
+	s, err := httpx.CheckURLIn(c.Network, "server", withoutFragment(server))
 	if err != nil {
 		return false
 	}
@@ -50,9 +55,16 @@ func MatchResource(resource, server string) bool {
 	return path == parent || strings.HasPrefix(path, parent+"/")
 }
 
+// sameResource reports whether resource, which matches server, is the server itself and not a
+// parent. A slash at the end makes no difference.
+func sameResource(resource string, server *url.URL) bool {
+	r, err := url.Parse(resource)
+	return err == nil && strings.TrimSuffix(r.EscapedPath(), "/") == strings.TrimSuffix(server.EscapedPath(), "/")
+}
+
 // serverURL parses the URL of an MCP server, without the fragment, which never reaches it.
-func serverURL(server string) (*url.URL, error) {
-	u, err := httpx.CheckURL("the MCP server's URL", withoutFragment(server))
+func (c *Client) serverURL(server string) (*url.URL, error) {
+	u, err := httpx.CheckURLIn(c.Network, "the MCP server's URL", withoutFragment(server))
 	if err != nil {
 		return nil, err
 	}

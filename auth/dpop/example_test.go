@@ -27,9 +27,9 @@ func ExampleKeys() {
 	// Output: https://mcp.example.com/mcp
 }
 
-// A transport of one's own adds two headers to each request, and hands every
+// A transport of your own adds two headers to each request, and hands every
 // response back for its nonce. transport.RoundTripper does that, and also sends
-// the request again when the server refuses it for want of a nonce.
+// the request again when the server refuses it because a nonce is missing.
 func ExampleKeys_ownTransport() {
 	send := func(ctx context.Context, m *auth.Manager, req *http.Request) (*http.Response, error) {
 		token, err := m.Token(ctx)

@@ -25,7 +25,7 @@ type Key struct {
 	method jwt.SigningMethod
 	// private returns the *ecdsa.PrivateKey or ed25519.PrivateKey. Of a
 	// function fmt prints the address and no more, even where it cannot call
-	// Format because the Key is in somebody's unexported field.
+	// Format because the Key is in an unexported field.
 	private func() any
 	jwk     string // the public key; see newKey
 }

@@ -125,7 +125,7 @@ type holder struct {
 	any     auth.ProofKey
 }
 
-// Design invariant 15: however a key is printed, the private part does not show.
+// However a key is printed, the private part does not show [invariant 19].
 func TestKeyRedactsItself(t *testing.T) {
 	for _, alg := range []string{dpop.ES256, dpop.EdDSA} {
 		t.Run(alg, func(t *testing.T) {

@@ -2,11 +2,12 @@ package grant
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"strings"
-
-	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // maxAssertion bounds an assertion, in bytes. Tokens of platforms have a few
@@ -15,9 +16,9 @@ const maxAssertion = 256 << 10
 
 // What can be wrong with an assertion, found in [AssertionError.Err].
 var (
-	errEmptyAssertion = errtext.New("is empty; provide a token")
-	errLargeAssertion = errtext.New("is larger than 256 KiB; provide a token and nothing else")
-	errNotToken       = errtext.New("is not one token: it has characters other than letters, digits and -._~+/=; provide the bare token")
+	errEmptyAssertion = errors.New("is empty; provide a token")
+	errLargeAssertion = errors.New("is larger than 256 KiB; provide a token and nothing else")
+	errNotToken       = errors.New("is not one token: it has characters other than letters, digits and -._~+/=; provide the bare token")
 )
 
 // callAssertion gets an assertion from a callback. field names it in errors.
@@ -42,6 +43,15 @@ func readAssertion(field, name string) (string, error) {
 		return "", &AssertionError{Field: field, File: name, Err: err}
 	}
 	return s, nil
+}
+
+// inputOf is the name of an assertion for Input; empty if there is none now.
+func inputOf(assertion string, err error) string {
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(assertion))
+	return hex.EncodeToString(sum[:])
 }
 
 func readFile(name string) (string, error) {

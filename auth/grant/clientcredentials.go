@@ -12,7 +12,7 @@ import (
 // ClientCredentials gets tokens for the client itself (RFC 6749 section 4.4;
 // MCP extension "OAuth Client Credentials"). It needs nobody: the manager uses
 // it ahead of expiry as it would use a refresh token. The client and how it
-// authenticates are [auth.Config.Client].
+// authenticates are [auth.Config.Client], whose Issuer is where it is known.
 type ClientCredentials struct{}
 
 // Type is "client_credentials".
@@ -20,6 +20,10 @@ func (ClientCredentials) Type() string { return "client_credentials" }
 
 // Interactive is false.
 func (ClientCredentials) Interactive() bool { return false }
+
+// Credentials says that the client's credentials are sent: to
+// [auth.Client].Issuer only, see [auth.Grant].
+func (ClientCredentials) Credentials() (what, issuer string) { return "the client's credentials", "" }
 
 // Authorize implements [auth.Grant]. Errors: *[auth.TokenError], and those of
 // [auth.Flow.Client].

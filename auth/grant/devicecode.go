@@ -2,15 +2,16 @@ package grant
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/url"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/registration"
-	"github.com/mcptokens/mcptokens/internal/errtext"
 	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
@@ -22,10 +23,10 @@ const typeDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 var (
 	// ErrNoDeviceEndpoint: the server's metadata has no
 	// device_authorization_endpoint (RFC 8628 section 4).
-	ErrNoDeviceEndpoint = errtext.New("grant: the authorization server has no device_authorization_endpoint; use AuthorizationCode")
+	ErrNoDeviceEndpoint = errors.New("grant: the authorization server has no device_authorization_endpoint; use AuthorizationCode")
 	// ErrDeviceResponse: the server's answer has something that must not be
 	// shown to a user.
-	ErrDeviceResponse = errtext.New("grant: the device authorization response is malformed")
+	ErrDeviceResponse = errors.New("grant: the device authorization response is malformed")
 )
 
 // DeviceCode gets tokens for the user, who logs in on another device: for
@@ -38,7 +39,8 @@ type DeviceCode struct {
 	Prompt func(ctx context.Context, p DevicePrompt) error
 }
 
-// DevicePrompt is what the user has to be told (RFC 8628 section 3.3).
+// DevicePrompt is what the user has to know (RFC 8628 section 3.3). With fmt,
+// log/slog and encoding/json it shows no code: show its fields.
 type DevicePrompt struct {
 	// UserCode is what to enter at VerificationURI. It has no control
 	// characters.
@@ -54,21 +56,45 @@ type DevicePrompt struct {
 	Expires time.Time
 }
 
+// Format makes every fmt verb print the prompt without its codes.
+func (p DevicePrompt) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.redacted()) }
+
+// LogValue implements [slog.LogValuer] without the codes.
+func (p DevicePrompt) LogValue() slog.Value { return slog.StringValue(p.redacted()) }
+
+// MarshalJSON encodes what Format prints.
+func (p DevicePrompt) MarshalJSON() ([]byte, error) { return json.Marshal(p.redacted()) }
+
+func (p DevicePrompt) redacted() string {
+	return "grant.DevicePrompt{" + httpx.ShownURL(p.VerificationURI) + "}"
+}
+
 // Type is "urn:ietf:params:oauth:grant-type:device_code".
 func (DeviceCode) Type() string { return typeDeviceCode }
 
 // Interactive is true.
 func (DeviceCode) Interactive() bool { return true }
 
+// Check is called by [auth.NewManager]. Its error is an *[auth.ConfigError].
+func (g DeviceCode) Check() error {
+	if g.Prompt == nil {
+		return &auth.ConfigError{Field: "DeviceCode.Prompt", Problem: "is nil; set a function that shows the user where to log in"}
+	}
+	return nil
+}
+
 // Authorize implements [auth.Grant]. Errors: *[auth.ConfigError] without a
 // Prompt; *[auth.AuthorizationError] when the user refused ("access_denied"),
-// the time was up ("expired_token"), the prompt failed or the server does not
-// do this; *[auth.TokenError]; and those of [auth.Flow.Client].
+// the time was up ("expired_token", with the last answer in Err if the server
+// failed to give one), the prompt failed or the server does not do this; *[auth.TokenError]; and those of [auth.Flow.Client].
 func (g DeviceCode) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, error) {
-	if g.Prompt == nil {
-		return nil, &auth.ConfigError{Field: "DeviceCode.Prompt", Problem: "is nil; set a function that shows the user where to log in"}
+	if err := g.Check(); err != nil {
+		return nil, err
 	}
 	fail := func(err error) error { return &auth.AuthorizationError{Issuer: f.Server.Issuer, Err: err} }
+	if err := f.Server.Problem("device_authorization_endpoint"); err != nil {
+		return nil, fail(err)
+	}
 	if f.Server.DeviceAuthorizationEndpoint == "" {
 		return nil, fail(ErrNoDeviceEndpoint)
 	}
@@ -76,11 +102,11 @@ func (g DeviceCode) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, e
 	if err != nil {
 		return nil, err
 	}
-	d, err := f.AuthorizeDevice(ctx, client)
+	d, err := authorizeDevice(ctx, f, client)
 	if err != nil {
 		return nil, err
 	}
-	prompt, err := makePrompt(ctx, d)
+	prompt, err := makePrompt(ctx, f, d)
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -98,33 +124,6 @@ func (g DeviceCode) ask(ctx context.Context, prompt DevicePrompt, p poll, code s
 		return nil, &auth.AuthorizationError{Issuer: p.f.Server.Issuer, Err: err}
 	}
 	return p.run(ctx, url.Values{"grant_type": {typeDeviceCode}, "device_code": {code}})
-}
-
-// makePrompt validates what is about to be shown to a person: a server that
-// nobody trusts yet must not write escape sequences to a terminal, or have a
-// link opened that leads to a program.
-func makePrompt(ctx context.Context, d *auth.DeviceAuthorization) (DevicePrompt, error) {
-	p := DevicePrompt{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expiry}
-	if len(p.UserCode) > 64 || !printable(p.UserCode) {
-		return p, errtext.Errorf(ErrDeviceResponse, "user_code is too long or has characters that cannot be printed")
-	}
-	if _, err := httpx.CheckURL("verification_uri", p.VerificationURI); err != nil {
-		return p, err
-	}
-	if !printable(p.VerificationURI) {
-		return p, errtext.Errorf(ErrDeviceResponse, "verification_uri has characters that cannot be printed")
-	}
-	if _, err := httpx.CheckURL("verification_uri_complete", d.VerificationURIComplete); err == nil && printable(d.VerificationURIComplete) {
-		p.VerificationURIComplete = d.VerificationURIComplete // else the user can do without
-	}
-	if deadline, ok := ctx.Deadline(); ok && (p.Expires.IsZero() || deadline.Before(p.Expires)) {
-		p.Expires = deadline.Round(0)
-	}
-	return p, nil
-}
-
-func printable(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
 // The times of RFC 8628 section 3.5.
@@ -145,19 +144,20 @@ type poll struct {
 	client   *auth.Client
 	expires  time.Time
 	interval time.Duration
-	// unanswered is how many polls in a row got no answer.
+	// unanswered is how many polls in a row got no answer, and last is what
+	// came of the last one of them.
 	unanswered int
+	last       error
 }
 
 func (p *poll) run(ctx context.Context, form url.Values) (*auth.Token, error) {
-	if p.interval == 0 {
-		p.interval = defaultInterval
+	refused := func(code string, why error) error {
+		return &auth.AuthorizationError{Issuer: p.f.Server.Issuer, Code: code, Err: why}
 	}
-	refused := func(code string) error { return &auth.AuthorizationError{Issuer: p.f.Server.Issuer, Code: code} }
 	for wait := p.interval; ; {
 		// The codes' lifetime runs on while a laptop sleeps: wall clock.
 		if !p.expires.IsZero() && !time.Now().Round(0).Add(wait).Before(p.expires) {
-			return nil, refused("expired_token")
+			return nil, refused("expired_token", p.last)
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return nil, &auth.AuthorizationError{Issuer: p.f.Server.Issuer, Err: err}
@@ -172,16 +172,19 @@ func (p *poll) run(ctx context.Context, form url.Values) (*auth.Token, error) {
 		}
 		switch {
 		case te.Code == "authorization_pending":
-			p.unanswered = 0
+			p.unanswered, p.last = 0, nil
 			wait = max(p.interval, te.RetryAfter)
 		case te.Code == "slow_down":
-			p.unanswered = 0
+			p.unanswered, p.last = 0, nil
 			p.interval += slowDown
 			wait = max(p.interval, te.RetryAfter)
 		case te.Code == "access_denied", te.Code == "expired_token":
-			return nil, refused(te.Code)
+			return nil, refused(te.Code, nil)
+		case ctx.Err() != nil: // the manager was closed, or everybody who waited has gone
+			return nil, refused("", ctx.Err())
 		case te.Retryable():
 			p.unanswered++
+			p.last = err
 			wait = max(p.interval, te.RetryAfter, min(p.interval<<min(p.unanswered, 8), maxBackOff))
 		default:
 			return nil, err

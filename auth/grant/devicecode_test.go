@@ -2,9 +2,11 @@ package grant_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,9 +24,23 @@ var (
 	done     = answer{body: bearer("access", `,"refresh_token":"r"`)}
 )
 
-// device is a device authorization response; more may overwrite its members.
+// device is a device authorization response; more replaces its members. An
+// answer that has one twice is refused.
 func device(more string) *endpoint {
-	return says(`{"device_code":"device-secret","user_code":"WDJB-MJHT","verification_uri":"https://as.example/device-login","expires_in":900` + more + `}`)
+	members := map[string]json.RawMessage{}
+	for _, part := range []string{
+		`{"device_code":"device-secret","user_code":"WDJB-MJHT","verification_uri":"https://as.example/device-login","expires_in":900}`,
+		`{` + strings.TrimPrefix(more, ",") + `}`,
+	} {
+		if err := json.Unmarshal([]byte(part), &members); err != nil {
+			panic(err)
+		}
+	}
+	body, err := json.Marshal(members)
+	if err != nil {
+		panic(err)
+	}
+	return says(string(body))
 }
 
 // shown is a prompt that keeps what it was given.
@@ -138,6 +154,12 @@ func TestDeviceCodePolling(t *testing.T) {
 	}{
 		{"interval not told", ``, []answer{pending, pending, done}, []int{5, 10, 15}},
 		{"interval", `,"interval":7`, []answer{pending, pending, done}, []int{7, 14, 21}},
+		{"interval of less than a second", `,"interval":0.9`, []answer{pending, pending, done}, []int{5, 10, 15}},
+		{"tiny interval", `,"interval":1e-9`, []answer{{status: 500}, pending, done}, []int{5, 15, 20}},
+		{"interval of nothing", `,"interval":0`, []answer{pending, done}, []int{5, 10}},
+		{"negative interval", `,"interval":-3`, []answer{{down: true}, {down: true}, done}, []int{5, 15, 35}},
+		{"interval that is no number", `,"interval":"NaN"`, []answer{pending, done}, []int{5, 10}},
+		{"the shortest interval", `,"interval":1`, []answer{pending, {status: 500}, done}, []int{1, 2, 4}},
 		{"interval as a string", `,"interval":"7"`, []answer{pending, done}, []int{7, 14}},
 		{"slow down, for good", ``, []answer{slowDown, pending, slowDown, pending, done}, []int{5, 15, 25, 40, 55}},
 		{"slow down as 429", ``, []answer{{status: 429, body: `{"error":"slow_down"}`}, pending, done}, []int{5, 15, 25}},
@@ -164,6 +186,102 @@ func TestDeviceCodePolling(t *testing.T) {
 				}
 				if fmt.Sprint(at) != fmt.Sprint(tt.at) {
 					t.Errorf("polls at %v, want %v", at, tt.at)
+				}
+			})
+		})
+	}
+}
+
+// Codes that live for less than a second, says the server, live for one: it
+// rounded. A person is asked and the server once.
+func TestDeviceCodeShortLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := network{asDevice: device(`,"expires_in":0.01,"interval":1`), asToken: new(endpoint).then(done)}
+		var s shown
+		_, err := start(t, config(n, s.grant())).Authorize(t.Context())
+		if e := as[*auth.AuthorizationError](t, err); e.Code != "expired_token" {
+			t.Errorf("error %v", e)
+		}
+		if life := s.prompts[0].Expires.Sub(n[asDevice].requests()[0].at); life != time.Second {
+			t.Errorf("the codes live for %v", life)
+		}
+	})
+}
+
+// The older name of the member, which Google's servers still use. The newer one
+// goes first.
+func TestDeviceCodeVerificationURL(t *testing.T) {
+	for more, want := range map[string]string{
+		`,"verification_uri":"","verification_url":"https://as.example/old"`: "https://as.example/old",
+		`,"verification_url":"https://as.example/old"`:                       "https://as.example/device-login",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := network{asDevice: device(more), asToken: new(endpoint).then(done)}
+			var s shown
+			if _, err := start(t, config(n, s.grant())).Authorize(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.prompts[0].VerificationURI; got != want {
+				t.Errorf("%s: shown %q, want %q", more, got, want)
+			}
+		})
+	}
+}
+
+// A server that fails until the codes expire is what the error is about, not the
+// user who was too slow.
+func TestDeviceCodeOutage(t *testing.T) {
+	broken := answer{status: 502, body: "<html>secret"}
+	tests := []struct {
+		name    string
+		device  string
+		answers []answer
+		text    string
+		status  int
+	}{
+		{"until the codes expire", `,"expires_in":60`, []answer{pending, broken}, "refused with expired_token: token request (device_code) to https://as.example: HTTP 502", 502},
+		{"until the manager's time is up", `,"expires_in":6000`, []answer{broken}, "HTTP 502", 502},
+		{"and then answers", `,"expires_in":60`, []answer{broken, pending}, "refused with expired_token", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := network{asDevice: device(tt.device), asToken: new(endpoint).then(tt.answers...)}
+				var s shown
+				_, err := start(t, config(n, s.grant())).Authorize(t.Context())
+				e := as[*auth.AuthorizationError](t, err)
+				if e.Code != "expired_token" || !strings.Contains(e.Error(), tt.text) || strings.Contains(e.Error(), "gave up") {
+					t.Errorf("error %q, want %q", e, tt.text)
+				}
+				wantNoSecret(t, e.Error())
+				if te := new(auth.TokenError); errors.As(err, &te) != (tt.status != 0) || te.StatusCode != tt.status {
+					t.Errorf("the last answer in it has status %d, want %d", te.StatusCode, tt.status)
+				}
+			})
+		})
+	}
+}
+
+// Nobody is polled for who has gone, and not at once: a caller may come back.
+func TestDeviceCodeWithoutWaiters(t *testing.T) {
+	for name, poll := range map[string]answer{"between polls": pending, "in a poll": {hang: true}, "after failures": {status: 500}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := network{asDevice: device(""), asToken: new(endpoint).then(poll)}
+				var s shown
+				ctx, leave := context.WithTimeout(t.Context(), 7*time.Second)
+				defer leave()
+				if _, err := start(t, config(n, s.grant())).Authorize(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Authorize: %v", err)
+				}
+				if s.ctx.Err() != nil {
+					t.Error("the login ended as soon as its caller left")
+				}
+				time.Sleep(31 * time.Second)
+				polls := len(n[asToken].requests())
+				time.Sleep(10 * time.Minute)
+				if again := len(n[asToken].requests()); s.ctx.Err() == nil || polls == 0 || again != polls {
+					t.Errorf("%d polls when nobody waited any more, then %d; the prompt's context says %v", polls, again, s.ctx.Err())
 				}
 			})
 		})
@@ -198,7 +316,7 @@ func TestDeviceCodeRefused(t *testing.T) {
 				if s.ctx.Err() == nil {
 					t.Error("the prompt's context has not ended with the login")
 				}
-				if life := s.prompts[0].Expires.Sub(n[asDevice].requests()[0].at); life > auth.DefaultAuthorizationTimeout {
+				if life := s.prompts[0].Expires.Sub(n[asDevice].requests()[0].at); life > 10*time.Minute {
 					t.Errorf("the user was given %v, more than the manager waits", life)
 				}
 			})
@@ -228,7 +346,7 @@ func TestDeviceCodeClientAuthenticationFails(t *testing.T) {
 		cfg := config(n, s.grant())
 		cfg.Client.Auth = failingAuth{}
 		_, err := start(t, cfg).Authorize(t.Context())
-		if e := as[*auth.TokenError](t, err); e.Retryable() || !strings.Contains(e.Error(), "(device_code)") {
+		if e := as[*auth.TokenError](t, err); e.Retryable() || !strings.Contains(e.Error(), "device authorization request") {
 			t.Errorf("error %v", e)
 		}
 		wantNoSecret(t, err.Error())
@@ -241,12 +359,12 @@ type failingAuth struct{}
 func (failingAuth) Method() string { return "failing" }
 
 func (failingAuth) Authenticate(context.Context, *auth.ClientAuthRequest) error {
-	return errors.New("secret")
+	return &url.Error{Op: "Post", URL: "https://kms.example/?key=secret", Err: errors.New("secret")}
 }
 
 func TestDeviceCodeUnusable(t *testing.T) {
 	var s shown
-	own := errors.New("secret terminal is gone")
+	own := errors.New("terminal is gone")
 	n := func(more string) network {
 		return network{asDevice: device(more), asToken: new(endpoint).then(done)}
 	}
@@ -261,12 +379,14 @@ func TestDeviceCodeUnusable(t *testing.T) {
 			cfg.Server.DeviceAuthorizationEndpoint = ""
 			return cfg
 		}(), grant.ErrNoDeviceEndpoint, "the authorization server has no device_authorization_endpoint; use AuthorizationCode"},
-		{"prompt fails", config(n(""), grant.DeviceCode{Prompt: func(context.Context, grant.DevicePrompt) error { return own }}), own, "failed (*errors.errorString)"},
+		{"prompt fails", config(n(""), grant.DeviceCode{Prompt: func(context.Context, grant.DevicePrompt) error { return own }}), own, "terminal is gone"},
 		{"escape sequence in the code", config(n(`,"user_code":"\u001b]0;secret"`), s.grant()), grant.ErrDeviceResponse, "user_code"},
 		{"endless code", config(n(`,"user_code":"`+strings.Repeat("secret", 20)+`"`), s.grant()), grant.ErrDeviceResponse, "user_code"},
 		{"bidirectional URI", config(n(`,"verification_uri":"https://as.example/\u202esecret"`), s.grant()), grant.ErrDeviceResponse, "verification_uri"},
 		{"unencrypted URI", config(n(`,"verification_uri":"http://as.example/secret"`), s.grant()), nil, "verification_uri is \"http://as.example\", unencrypted"},
 		{"URI of another kind", config(n(`,"verification_uri":"file:///secret"`), s.grant()), nil, "verification_uri"},
+		{"by its older name", config(n(`,"verification_uri":null,"verification_url":"file:///secret"`), s.grant()), nil, "verification_uri"},
+		{"bidirectional, by its older name", config(n(`,"verification_uri":null,"verification_url":"https://as.example/\u202esecret"`), s.grant()), grant.ErrDeviceResponse, "verification_uri"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -304,13 +424,12 @@ func TestDeviceCodeWithABadLink(t *testing.T) {
 
 func TestDeviceCodeWithoutAPrompt(t *testing.T) {
 	n := network{asDevice: device("")}
-	_, err := start(t, config(n, grant.DeviceCode{})).Authorize(t.Context())
-	if e := as[*auth.ConfigError](t, err); e.Field != "DeviceCode.Prompt" {
-		t.Errorf("error %v", e)
-	}
+	wantConfigError(t, config(n, grant.DeviceCode{}), "DeviceCode.Prompt")
 	wantRequests(t, asDevice, n[asDevice], 0)
 }
 
+// It is named as what it is, not as a token request, also when its answer cannot be
+// used (RFC 8628 section 3.2).
 func TestDeviceAuthorizationRefused(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -319,17 +438,18 @@ func TestDeviceAuthorizationRefused(t *testing.T) {
 		requests int
 	}{
 		{"refused", []answer{refuses("invalid_scope")}, "invalid_scope", 1},
-		{"no code", []answer{{body: `{"user_code":"secret","verification_uri":"https://as.example/"}`}}, "", 2},
-		{"no user code", []answer{{body: `{"device_code":"secret","verification_uri":"https://as.example/"}`}}, "", 2},
-		{"no URI", []answer{{body: `{"device_code":"secret","user_code":"secret"}`}}, "", 2},
-		{"wrong types", []answer{{body: `{"device_code":["secret"]}`}}, "", 2},
+		{"no code", []answer{{body: `{"user_code":"secret","verification_uri":"https://as.example/"}`}}, "", 1},
+		{"no user code", []answer{{body: `{"device_code":"secret","verification_uri":"https://as.example/"}`}}, "", 1},
+		{"no URI", []answer{{body: `{"device_code":"secret","user_code":"secret"}`}}, "", 1},
+		{"wrong types", []answer{{body: `{"device_code":["secret"]}`}}, "", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			n := network{asDevice: new(endpoint).then(tt.answers...), asToken: new(endpoint).then(done)}
 			var s shown
 			_, err := start(t, config(n, s.grant())).Authorize(t.Context())
-			if e := as[*auth.TokenError](t, err); e.Code != tt.code || e.GrantType != typeDevice || !strings.Contains(e.Error(), "(device_code) to "+asIssuer) {
+			if e := as[*auth.TokenError](t, err); e.Code != tt.code || e.GrantType != "device authorization request" ||
+				!strings.HasPrefix(e.Error(), "auth: device authorization request to "+asIssuer+": ") {
 				t.Errorf("error %v", e)
 			}
 			wantNoSecret(t, err.Error())
@@ -395,7 +515,7 @@ func TestDeviceCodeRegisters(t *testing.T) {
 			asToken:  new(endpoint).then(done),
 		}
 		var s shown
-		cfg := auth.Config{Resource: mcpServer, Grant: s.grant(), HTTPClient: &http.Client{Transport: n}}
+		cfg := auth.Config{Resource: mcpServer, Grant: s.grant(), HTTPClient: &http.Client{Transport: n}, Network: auth.Network{AnyAddress: true}}
 		if _, err := start(t, cfg).Authorize(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -105,11 +105,8 @@ func (n network) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	switch {
 	case a.down:
-		return nil, errors.New("connection refused, secret-in-transport-error")
+		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused, secret-in-transport-error")}
 	case a.lost:
-		if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.WroteRequest != nil {
-			trace.WroteRequest(httptrace.WroteRequestInfo{})
-		}
 		return nil, io.ErrUnexpectedEOF
 	case a.hang:
 		<-req.Context().Done()
@@ -135,6 +132,7 @@ func config(n network, g auth.Grant) auth.Config {
 		Client:     auth.Client{ID: "mcp-client"},
 		Grant:      g,
 		HTTPClient: &http.Client{Transport: n},
+		Network:    auth.Network{AnyAddress: true}, // n connects nowhere
 	}
 }
 
@@ -147,6 +145,22 @@ func start(t *testing.T, cfg auth.Config) *auth.Manager {
 	}
 	t.Cleanup(func() { _ = m.Close() })
 	return m
+}
+
+// wantConfigError fails the test unless the grant's field is refused when the
+// manager is made, and by the grant itself where something around it hides its
+// Check.
+func wantConfigError(t *testing.T, cfg auth.Config, field string) {
+	t.Helper()
+	_, err := auth.NewManager(cfg)
+	if e := as[*auth.ConfigError](t, err); e.Field != field {
+		t.Errorf("NewManager: %v, want one about %s", err, field)
+	}
+	cfg.Grant = struct{ auth.Grant }{cfg.Grant}
+	_, err = start(t, cfg).Authorize(t.Context())
+	if e := as[*auth.ConfigError](t, err); e.Field != field {
+		t.Errorf("Authorize: %v, want one about %s", err, field)
+	}
 }
 
 // wantForm fails the test unless form is exactly want: names and values in

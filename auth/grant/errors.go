@@ -1,15 +1,18 @@
 package grant
 
 import (
+	"errors"
+	"io/fs"
 	"strings"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
+	"github.com/mcptokens/mcptokens/internal/shown"
 )
 
 // ErrLoginRequired says that the identity provider wants the user to log in
 // again before it issues anything more. It is found in an *[IDPError], and
 // [IDJAG.SubjectToken] may return it when nobody is logged in.
-var ErrLoginRequired = errtext.New("grant: the user has to log in at the identity provider")
+var ErrLoginRequired = errors.New("grant: the user has to log in at the identity provider")
 
 // IDPError is a failure at the enterprise's identity provider, before the MCP
 // server's authorization server was asked for anything. A refusal by that one is
@@ -30,15 +33,12 @@ type IDPError struct {
 
 // Error implements error; the text holds no secret.
 func (e *IDPError) Error() string {
-	s := "grant: identity provider " + e.IDP + ": "
+	s := "grant: identity provider " + shown.Text(e.IDP) + ": "
 	if e.LoginRequired {
 		s += "the user has to log in again: "
 	}
 	return s + cause(e.Err)
 }
-
-// SafeText is Error: it holds no secret.
-func (e *IDPError) SafeText() string { return e.Error() }
 
 // Unwrap returns Err.
 func (e *IDPError) Unwrap() error { return e.Err }
@@ -48,33 +48,33 @@ func (e *IDPError) Unwrap() error { return e.Err }
 func (e *IDPError) Is(target error) bool { return e.LoginRequired && target == ErrLoginRequired }
 
 // AssertionError says that what proves an identity, an assertion or a subject
-// token, could not be had from where the configuration says. Nothing was sent.
+// token, could not be read from where the configuration says. Nothing was sent.
 type AssertionError struct {
 	// Field is the field that says where from, such as "JWTBearer.File".
 	Field string
 	// File is the file's name, if it is one.
 	File string
-	// Err is why. What a callback returned is for errors.Is and errors.As and
-	// is not quoted.
+	// Err is why: what a callback or the operating system said.
 	Err error `json:"-"`
 }
 
 // Error implements error; the text holds no secret.
 func (e *AssertionError) Error() string {
-	s := "grant: " + e.Field
-	if e.File != "" {
-		s += " (" + e.File + ")"
+	if e.File == "" {
+		return "grant: " + e.Field + ": " + cause(e.Err)
 	}
-	return s + ": " + cause(e.Err)
+	err := e.Err
+	var file *fs.PathError // which names the file again
+	if errors.As(err, &file) {
+		err = file.Err
+	}
+	return "grant: " + e.Field + " (" + e.File + "): " + cause(err)
 }
-
-// SafeText is Error: it holds no secret.
-func (e *AssertionError) SafeText() string { return e.Error() }
 
 // Unwrap returns Err.
 func (e *AssertionError) Unwrap() error { return e.Err }
 
 // cause is what may be said of err, without the name of the package in front.
 func cause(err error) string {
-	return strings.TrimPrefix(strings.TrimPrefix(errtext.Describe(err), "auth: "), "grant: ")
+	return strings.TrimPrefix(strings.TrimPrefix(errtext.Text(err), "auth: "), "grant: ")
 }

@@ -9,6 +9,18 @@ import (
 )
 
 // A program on a remote machine has the user log in on another.
+// A program that runs on desktops, over SSH and in containers.
+func ExampleAuto() {
+	m, err := auth.NewManager(auth.Config{
+		Resource: "https://mcp.example.com/mcp",
+		Grant:    grant.Auto{},
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer m.Close()
+}
+
 func ExampleDeviceCode() {
 	m, err := auth.NewManager(auth.Config{
 		Resource: "https://mcp.example.com/mcp",

@@ -23,7 +23,7 @@ func ExampleClientCredentials() {
 
 	m, err := auth.NewManager(auth.Config{
 		Resource: res.URL,
-		Client:   auth.Client{ID: "nightly-report", Secret: "its-secret"},
+		Client:   auth.Client{ID: "nightly-report", Secret: "its-secret", Issuer: srv.Issuer},
 		Scopes:   []string{"reports:read"},
 		Grant:    grant.ClientCredentials{},
 	})

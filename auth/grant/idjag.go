@@ -2,6 +2,7 @@ package grant
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,12 +14,14 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/registration"
-	"github.com/mcptokens/mcptokens/internal/errtext"
 	"github.com/mcptokens/mcptokens/internal/httpx"
+	"github.com/mcptokens/mcptokens/internal/shown"
 )
 
-// Subject token types for [IDJAG] (RFC 8693 section 3).
+// Token types for [IDJAG] and [TokenExchange] (RFC 8693 section 3).
 const (
+	SubjectAccessToken  = "urn:ietf:params:oauth:token-type:access_token"
+	SubjectJWT          = "urn:ietf:params:oauth:token-type:jwt"
 	SubjectIDToken      = "urn:ietf:params:oauth:token-type:id_token"
 	SubjectSAML2        = "urn:ietf:params:oauth:token-type:saml2"
 	SubjectRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token"
@@ -34,7 +37,8 @@ const typeIDJAG = "urn:ietf:params:oauth:token-type:id-jag"
 // (draft-ietf-oauth-identity-assertion-authz-grant). The enterprise's policy
 // decides; the user is asked nothing, so the manager uses this grant ahead of
 // expiry as it would use a refresh token. [auth.Config.Client] is the client's
-// registration at the MCP server's authorization server.
+// registration at the MCP server's authorization server, and its Issuer names
+// that.
 //
 // It remembers ID-JAGs while they live. Use it by pointer; one for each user,
 // shared by the managers for that user's MCP servers.
@@ -69,8 +73,11 @@ func (g *IDJAG) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, g.describ
 // LogValue implements [slog.LogValuer] without secrets.
 func (g *IDJAG) LogValue() slog.Value { return slog.StringValue(g.describe()) }
 
+// MarshalJSON encodes what Format prints.
+func (g *IDJAG) MarshalJSON() ([]byte, error) { return json.Marshal(g.describe()) }
+
 func (g *IDJAG) describe() string {
-	return "grant.IDJAG{" + g.IDPIssuer + " client " + g.IDPClient.ID + "}"
+	return "grant.IDJAG{" + shown.Text(g.IDPIssuer) + " client " + shown.Text(g.IDPClient.ID) + "}"
 }
 
 // Type is "urn:ietf:params:oauth:grant-type:jwt-bearer".
@@ -79,14 +86,21 @@ func (*IDJAG) Type() string { return typeJWTBearer }
 // Interactive is false.
 func (*IDJAG) Interactive() bool { return false }
 
+// Credentials says that an assertion about the user is sent: to
+// [auth.Client].Issuer only, see [auth.Grant].
+func (*IDJAG) Credentials() (what, issuer string) { return "the ID-JAG of the user", "" }
+
 // Authorize implements [auth.Grant]. Errors: *[auth.ConfigError] for a field
 // that cannot be used; *[AssertionError] if SubjectToken failed; *[IDPError] if
 // the identity provider did not issue an ID-JAG, which is [ErrLoginRequired] if
 // a login there would help; *[auth.TokenError] if the MCP server's
 // authorization server refused; and those of [auth.Flow.Client].
 func (g *IDJAG) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, error) {
-	if err := g.check(f.Server); err != nil {
+	if err := g.CheckURLs(f.CheckURL); err != nil {
 		return nil, err
+	}
+	if f.Server.Issuer == "" {
+		return nil, &auth.ConfigError{Field: "Config.Server.Issuer", Problem: "is empty; set it, an ID-JAG is issued for it"}
 	}
 	subject, err := callAssertion(ctx, "IDJAG.SubjectToken", g.SubjectToken)
 	if err != nil {
@@ -122,8 +136,18 @@ func (g *IDJAG) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, error
 	}
 }
 
-// check validates the fields, and that srv can be named as an audience.
-func (g *IDJAG) check(srv *auth.Server) error {
+// Check is called by [auth.NewManager]. Its error is an *[auth.ConfigError] for
+// the first field that cannot be used.
+func (g *IDJAG) Check() error {
+	return g.CheckURLs(func(field, raw string) error {
+		_, err := httpx.CheckURL(field, raw)
+		return err
+	})
+}
+
+// CheckURLs is Check with the caller's rules for URLs; [auth.NewManager] calls
+// it with those of auth.Config.Network.
+func (g *IDJAG) CheckURLs(check func(field, raw string) error) error {
 	switch {
 	case g.SubjectToken == nil:
 		return &auth.ConfigError{Field: "IDJAG.SubjectToken", Problem: "is nil; set a function that returns the user's ID token"}
@@ -133,21 +157,20 @@ func (g *IDJAG) check(srv *auth.Server) error {
 		return &auth.ConfigError{Field: "IDJAG.IDPClient.ID", Problem: "is empty; set the client that the subject token was issued to"}
 	case g.IDPClient.Issuer != "" && g.IDPClient.Issuer != g.IDPIssuer:
 		return &auth.ConfigError{Field: "IDJAG.IDPClient.Issuer", Problem: "is not IDPIssuer; set the client that is registered with the identity provider"}
-	case srv.Issuer == "":
-		return &auth.ConfigError{Field: "Config.Server.Issuer", Problem: "is empty; set it, an ID-JAG is issued for it"}
 	}
 	for _, u := range []struct{ field, url string }{{"IDJAG.IDPIssuer", g.IDPIssuer}, {"IDJAG.IDPTokenEndpoint", g.IDPTokenEndpoint}} {
 		if u.url == "" {
 			continue
 		}
-		if _, err := httpx.CheckURL(u.field, u.url); err != nil {
-			return &auth.ConfigError{Field: u.field, Problem: "must be an absolute https URL (http only for a loopback host) without user information or fragment"}
+		if err := check(u.field, u.url); err != nil {
+			problem := strings.TrimPrefix(err.Error(), httpx.ErrInsecureURL.Error()+": ")
+			return &auth.ConfigError{Field: u.field, Problem: strings.TrimPrefix(problem, u.field+" ")}
 		}
 	}
 	return nil
 }
 
-var errIssuedType = errtext.New("grant: the token exchange response is no ID-JAG: its issued_token_type is another")
+var errIssuedType = errors.New("grant: the token exchange response is no ID-JAG: its issued_token_type is another")
 
 // exchange gets an ID-JAG from the identity provider (RFC 8693; MCP extension
 // section 4).
@@ -172,23 +195,25 @@ func (g *IDJAG) exchange(ctx context.Context, f *auth.Flow, want order) (*idJAG,
 	form := url.Values{
 		"requested_token_type": {typeIDJAG},
 		"audience":             {want.audience},
-		"resource":             {want.resource},
 		"subject_token":        {want.subject},
 		"subject_token_type":   {subjectType},
+	}
+	if want.resource != "" {
+		form.Set("resource", want.resource)
 	}
 	if want.scope != "" {
 		form.Set("scope", want.scope)
 	}
-	got, err := f.TokenExchange(ctx, idp, &g.IDPClient, form)
+	got, err := exchangeToken(ctx, f, idp, &g.IDPClient, form)
 	if err != nil {
 		fail.Err, fail.LoginRequired = err, loginHelps(err, want.subject, time.Now())
 		return nil, fail
 	}
-	// What is no ID-JAG may be an access token of the provider's own, and is
-	// nobody else's business.
+	// What is no ID-JAG may be an access token of the provider's own, and is for
+	// no other server to see.
 	if got.IssuedTokenType != typeIDJAG {
 		fail.Err = errIssuedType
 		return nil, fail
 	}
-	return &idJAG{order: want.hashed(), assertion: got.Token, scopes: got.Scopes, expiry: got.Expiry}, nil
+	return &idJAG{order: want.hashed(), assertion: got.AccessToken, scopes: got.Scopes, expiry: got.Expiry}, nil
 }

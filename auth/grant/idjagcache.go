@@ -2,17 +2,14 @@ package grant
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
 )
 
-// idJAGMargin is how long before its expiry an ID-JAG is not presented any
-// more: the request takes time, and clocks differ.
+// idJAGMargin is how long before its expiry an ID-JAG is no longer presented:
+// the request takes time, and clocks differ.
 const idJAGMargin = 30 * time.Second
 
 // target is whom an ID-JAG is for. One is remembered for each.
@@ -90,24 +87,8 @@ func loginHelps(err error, subject string, now time.Time) bool {
 	case "invalid_grant", "login_required", "interaction_required", "insufficient_user_authentication":
 		return true
 	case "invalid_request":
-		return expiredJWT(subject, now)
+		expiry := jwtExpiry(subject)
+		return !expiry.IsZero() && !now.Before(expiry)
 	}
 	return false
-}
-
-// expiredJWT reads exp without verifying anything: it is a hint for the user,
-// and the user's own token.
-func expiredJWT(token string, now time.Time) bool {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return false
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return false
-	}
-	var claims struct {
-		Exp float64 `json:"exp"`
-	}
-	return json.Unmarshal(payload, &claims) == nil && claims.Exp > 0 && float64(now.Unix()) >= claims.Exp
 }

@@ -20,7 +20,8 @@ const typeJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 // use a refresh token. A refusal is not repeated, and no other grant is tried.
 //
 // The JWT's audience has to be the authorization server: that is for the
-// platform's configuration. Set either Assertion or File.
+// platform's configuration. The JWT is sent to [auth.Client].Issuer only, or to
+// [auth.Config].Server. Set either Assertion or File.
 type JWTBearer struct {
 	// Assertion returns the JWT to present. It is called for each token, so it
 	// should return a JWT that is good now.
@@ -37,24 +38,30 @@ func (JWTBearer) Type() string { return typeJWTBearer }
 // Interactive is false.
 func (JWTBearer) Interactive() bool { return false }
 
+// Credentials says that the workload's token is sent: to [auth.Client].Issuer
+// only, see [auth.Grant].
+func (JWTBearer) Credentials() (what, issuer string) { return "the workload's token", "" }
+
+// Check is called by [auth.NewManager]. Its error is an *[auth.ConfigError] if
+// not exactly one of the fields is set.
+func (g JWTBearer) Check() error {
+	switch {
+	case g.Assertion == nil && g.File == "":
+		return &auth.ConfigError{Field: "JWTBearer", Problem: "has neither Assertion nor File; set the one that has the workload's JWT"}
+	case g.Assertion != nil && g.File != "":
+		return &auth.ConfigError{Field: "JWTBearer", Problem: "has both Assertion and File; set one"}
+	}
+	return nil
+}
+
 // Authorize implements [auth.Grant]. Errors: *[auth.ConfigError] if not exactly
 // one of the fields is set, *[AssertionError], *[auth.TokenError], and those of
 // [auth.Flow.Client].
 func (g JWTBearer) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, error) {
-	var (
-		assertion string
-		err       error
-	)
-	switch {
-	case g.Assertion == nil && g.File == "":
-		return nil, &auth.ConfigError{Field: "JWTBearer", Problem: "has neither Assertion nor File; set the one that has the workload's JWT"}
-	case g.Assertion != nil && g.File != "":
-		return nil, &auth.ConfigError{Field: "JWTBearer", Problem: "has both Assertion and File; set one"}
-	case g.File != "":
-		assertion, err = readAssertion("JWTBearer.File", g.File)
-	default:
-		assertion, err = callAssertion(ctx, "JWTBearer.Assertion", g.Assertion)
+	if err := g.Check(); err != nil {
+		return nil, err
 	}
+	assertion, err := g.assertion(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +70,22 @@ func (g JWTBearer) Authorize(ctx context.Context, f *auth.Flow) (*auth.Token, er
 		return nil, err
 	}
 	return presentAssertion(ctx, f, client, assertion, f.Scopes)
+}
+
+// Input names the JWT by its hash: after a refusal another JWT is tried at once.
+func (g JWTBearer) Input(ctx context.Context) string {
+	if g.Check() != nil {
+		return ""
+	}
+	assertion, err := g.assertion(ctx)
+	return inputOf(assertion, err)
+}
+
+func (g JWTBearer) assertion(ctx context.Context) (string, error) {
+	if g.File != "" {
+		return readAssertion("JWTBearer.File", g.File)
+	}
+	return callAssertion(ctx, "JWTBearer.Assertion", g.Assertion)
 }
 
 // presentAssertion is the access token request of RFC 7523 section 2.1.

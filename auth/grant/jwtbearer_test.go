@@ -79,7 +79,7 @@ func TestJWTBearerReadsTheFileEachTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		write("second\n")
-		time.Sleep(301 * time.Second) // nobody asks: the timer renews
+		time.Sleep(451 * time.Second) // nobody asks: the timer renews, in the first half of the last 300 s
 		synctest.Wait()
 		if r := wantRequests(t, asToken, n[asToken], 2); r[1].form.Get("assertion") != "second" {
 			t.Errorf("assertion %q, want what the file has now", r[1].form.Get("assertion"))
@@ -97,10 +97,7 @@ func TestJWTBearerConfigErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := network{asToken: says(bearer("access", ""))}
-			_, err := start(t, config(n, g)).Authorize(t.Context())
-			if e := as[*auth.ConfigError](t, err); e.Field != "JWTBearer" {
-				t.Errorf("field %q", e.Field)
-			}
+			wantConfigError(t, config(n, g), "JWTBearer")
 			wantRequests(t, asToken, n[asToken], 0)
 		})
 	}
@@ -115,7 +112,7 @@ func TestJWTBearerAssertionErrors(t *testing.T) {
 		}
 		return grant.JWTBearer{File: path}
 	}
-	own := errors.New("metadata service said secret")
+	own := errors.New("metadata service: \x1b[31mno such account")
 	tests := []struct {
 		name  string
 		grant grant.JWTBearer
@@ -131,7 +128,7 @@ func TestJWTBearerAssertionErrors(t *testing.T) {
 		{"JSON file", file("json", `{"token":"secret"}`), nil, "is not one token"},
 		{"two lines", file("two", "secret\nsecret"), nil, "is not one token"},
 		{"callback", grant.JWTBearer{Assertion: func(context.Context) (string, error) { return "", own }}, own,
-			"grant: JWTBearer.Assertion: failed (*errors.errorString)"},
+			`grant: JWTBearer.Assertion: metadata service: \u001b[31mno such account`},
 		{"empty callback", grant.JWTBearer{Assertion: fixed("")}, nil, "grant: JWTBearer.Assertion: is empty; provide a token"},
 	}
 	for _, tt := range tests {
@@ -139,7 +136,7 @@ func TestJWTBearerAssertionErrors(t *testing.T) {
 			n := network{asToken: says(bearer("access", ""))}
 			_, err := start(t, config(n, tt.grant)).Authorize(t.Context())
 			e := as[*grant.AssertionError](t, err)
-			if !strings.Contains(e.Error(), tt.text) || e.SafeText() != e.Error() || e.File != tt.grant.File {
+			if !strings.Contains(e.Error(), tt.text) || e.File != tt.grant.File {
 				t.Errorf("error %q for file %q, want %q", e, e.File, tt.text)
 			}
 			if tt.is != nil && !errors.Is(err, tt.is) {
@@ -151,7 +148,7 @@ func TestJWTBearerAssertionErrors(t *testing.T) {
 	}
 }
 
-// A refusal is told, and neither repeated nor answered with something else.
+// A refusal is returned, and neither repeated nor answered with something else.
 func TestJWTBearerRefused(t *testing.T) {
 	for _, code := range []string{"invalid_grant", "invalid_scope", "unauthorized_client", "unsupported_grant_type"} {
 		t.Run(code, func(t *testing.T) {
@@ -203,8 +200,8 @@ func TestJWTBearerStepUpRefused(t *testing.T) {
 	}
 }
 
-// In a renewal only the renewal repeats: an answer that was lost makes two
-// requests, not two times two.
+// In a renewal only the renewal repeats: the waits between requests double, so
+// that there are few within its time, and not that many times as many.
 func TestJWTBearerRenewalRepeatsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := says(bearer("one", `,"expires_in":60`)).then(answer{lost: true})
@@ -215,7 +212,9 @@ func TestJWTBearerRenewalRepeatsOnce(t *testing.T) {
 		if _, err := m.Refresh(t.Context()); err == nil {
 			t.Fatal("Refresh succeeded")
 		}
-		wantRequests(t, asToken, e, 3)
+		if n := len(e.requests()); n < 3 || n > 12 {
+			t.Errorf("%d requests", n)
+		}
 	})
 }
 

@@ -100,6 +100,10 @@ func TestRealOIDCProviderUserCancels(t *testing.T) {
 	if refused.Code != "access_denied" || refused.Issuer != p.Issuer {
 		t.Errorf("Code %q from %q", refused.Code, refused.Issuer)
 	}
+	// This server offers pushed authorization requests (RFC 9126).
+	if n := p.Events()["pushed_authorization_request.success"]; n != 1 {
+		t.Errorf("%d requests were pushed", n)
+	}
 }
 
 // The user logs in elsewhere, on a page with the code that the program shows.

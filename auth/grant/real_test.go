@@ -71,7 +71,7 @@ func newRealManager(t *testing.T, p *realservers.OIDCProvider, cfg auth.Config) 
 	if cfg.Resource == "" {
 		cfg.Resource = p.Resource
 	}
-	cfg.HTTPClient = p.HTTPClient()
+	cfg.HTTPClient, cfg.Client.Issuer = p.HTTPClient(), p.Issuer
 	m, err := auth.NewManager(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +114,9 @@ func mustCall(t *testing.T, p *realservers.OIDCProvider, m *auth.Manager) realse
 }
 
 // wantEvents compares counts of oidc-provider's events, and makes sure that no
-// request went wrong but those that want names.
+// request went wrong but those that want names, and the first registration: this
+// server knows scopes of resources and lets nobody register them, so that the
+// client registers once more without.
 func wantEvents(t *testing.T, p *realservers.OIDCProvider, want map[string]int) {
 	t.Helper()
 	got := p.Events()
@@ -124,6 +126,9 @@ func wantEvents(t *testing.T, p *realservers.OIDCProvider, want map[string]int) 
 		}
 	}
 	for name, n := range got {
+		if name == "registration_create.error invalid_client_metadata" && n == 1 && got["registration_create.success"] == 1 {
+			continue
+		}
 		if _, expected := want[name]; !expected && strings.Contains(name, "error") {
 			t.Errorf("%d times %s", n, name)
 		}

@@ -7,6 +7,6 @@
 //	doc, err := registration.NewDocument("https://app.example.com/client.json", m)
 //
 // MCP 2026-07-28, "Client Registration", prefers a pre-registered client, then a document, then
-// dynamic registration, which it deprecates. Which of them to use is for the caller, as is to
-// keep what was registered together with the issuer that it was registered at.
+// dynamic registration, which it deprecates. Which of them to use is up to the caller, and so
+// is keeping what was registered together with the issuer that it was registered at.
 package registration

@@ -11,7 +11,7 @@ import (
 	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
-// maxDocument is how many bytes of a document authorization servers are told to read
+// maxDocument is how many bytes of a document authorization servers should read
 // (draft-ietf-oauth-client-id-metadata-document-00 section 6.6).
 const maxDocument = 5 << 10
 
@@ -25,7 +25,7 @@ type document struct {
 }
 
 // NewDocument returns the Client ID Metadata Document that describes m, to be served as
-// application/json at clientIDURL, which thereby is a client ID. The same input gives the
+// application/json at clientIDURL, which makes that a client ID. The same input gives the
 // same bytes.
 //
 // m needs ClientName and RedirectURIs. What is empty and has a default is written out: grant
@@ -75,7 +75,7 @@ func ValidateDocument(clientIDURL string, doc []byte) error {
 		problems = append(problems, d.problems(clientIDURL)...)
 	}
 	if len(doc) > maxDocument {
-		problems = append(problems, fmt.Errorf("the document has %d bytes: keep it to %d, servers need not read more; a long jwks can become a jwks_uri", len(doc), maxDocument))
+		problems = append(problems, fmt.Errorf("the document has %d bytes: keep it to %d, servers may read no more; a long jwks can become a jwks_uri", len(doc), maxDocument))
 	}
 	if len(problems) == 0 {
 		return nil

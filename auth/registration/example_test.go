@@ -42,12 +42,12 @@ func ExampleError() {
 	_, err := registration.Register(context.Background(), nil, server.URL, registration.Metadata{})
 	var refused *registration.Error
 	if errors.As(err, &refused) {
-		fmt.Println(refused.Status, refused.Temporary())
+		fmt.Println(refused.StatusCode, refused.Retryable())
 		fmt.Println(refused.Hint)
 	}
 	// Output:
 	// 401 false
-	// registration is closed or needs an initial access token: register the client with the server's operator and configure the client ID
+	// registration is closed or needs an initial access token: register the client with the server's operator and set Config.Client.ID
 }
 
 func ExampleNewDocument() {

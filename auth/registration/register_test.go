@@ -137,10 +137,10 @@ func TestRegisterResponse(t *testing.T) {
 	}{
 		{
 			name: "complete", method: "client_secret_post",
-			body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":1785240000,"token_endpoint_auth_method":"client_secret_basic",
+			body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":4102444800,"token_endpoint_auth_method":"client_secret_basic",
 				"redirect_uris":["https://app.example.com/other"],"registration_access_token":"rat","registration_client_uri":"https://as.example.com/register/id","extra":{}}`,
 			want: Client{
-				ClientID: "id", ClientSecret: "s", ClientSecretExpiresAt: time.Unix(1785240000, 0), TokenEndpointAuthMethod: "client_secret_basic",
+				ClientID: "id", ClientSecret: "s", ClientSecretExpiresAt: time.Unix(4102444800, 0).UTC(), TokenEndpointAuthMethod: "client_secret_basic",
 				RedirectURIs:            []string{"https://app.example.com/other"},
 				RegistrationAccessToken: "rat", RegistrationClientURI: "https://as.example.com/register/id",
 			},
@@ -152,8 +152,23 @@ func TestRegisterResponse(t *testing.T) {
 		{name: "post asked, secret", method: "client_secret_post", body: `{"client_id":"id","client_secret":"s"}`, want: Client{ClientID: "id", ClientSecret: "s", TokenEndpointAuthMethod: "client_secret_post", RedirectURIs: asked}},
 		{name: "key asked", method: "private_key_jwt", body: `{"client_id":"id"}`, want: Client{ClientID: "id", TokenEndpointAuthMethod: "private_key_jwt", RedirectURIs: asked}},
 		{name: "never expires", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":0}`, want: Client{ClientID: "id", ClientSecret: "s", TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
-		{name: "expiry as a string", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":"60"}`, want: Client{ClientID: "id", ClientSecret: "s", ClientSecretExpiresAt: time.Unix(60, 0), TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
-		{name: "expiry as a float", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":1.78524e9}`, want: Client{ClientID: "id", ClientSecret: "s", ClientSecretExpiresAt: time.Unix(1785240000, 0), TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "expiry as a string", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":"4102444800"}`, want: Client{ClientID: "id", ClientSecret: "s", ClientSecretExpiresAt: time.Unix(4102444800, 0).UTC(), TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "expiry as a float", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":4.1024448e9}`, want: Client{ClientID: "id", ClientSecret: "s", ClientSecretExpiresAt: time.Unix(4102444800, 0).UTC(), TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "expiry as a date", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":"2100-01-01T00:00:00Z"}`, want: Client{ClientID: "id", ClientSecret: "s", ClientSecretExpiresAt: time.Unix(4102444800, 0).UTC(), TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "expiry in milliseconds", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":4102444800000}`, want: Client{ClientID: "id", ClientSecret: "s", ClientSecretExpiresAt: time.Unix(4102444800, 0).UTC(), TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "negative expiry", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":-1}`, want: Client{ClientID: "id", ClientSecret: "s", TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "expiry that is over", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":3600}`, want: Client{ClientID: "id", ClientSecret: "s", TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "endless expiry", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":1e300}`, want: Client{ClientID: "id", ClientSecret: "s", TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "no expiry", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":false}`, want: Client{ClientID: "id", ClientSecret: "s", TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "expiry that is no time", body: `{"client_id":"id","client_secret":"s","client_secret_expires_at":{}}`, want: Client{ClientID: "id", ClientSecret: "s", TokenEndpointAuthMethod: "client_secret_basic", RedirectURIs: asked}},
+		{name: "numeric ID", body: `{"client_id":12345678901234567890}`, want: Client{ClientID: "12345678901234567890", TokenEndpointAuthMethod: "none", RedirectURIs: asked}},
+		{name: "one redirect URI as a string", body: `{"client_id":"id","redirect_uris":"https://app.example.com/a,b"}`, want: Client{ClientID: "id", TokenEndpointAuthMethod: "none", RedirectURIs: []string{"https://app.example.com/a,b"}}},
+		{name: "byte order mark", body: "\xef\xbb\xbf{\"client_id\":\"id\"}", want: Client{ClientID: "id", TokenEndpointAuthMethod: "none", RedirectURIs: asked}},
+		{
+			name: "ory/hydra#4116, huggingface/chat-ui#2467, sigbit/mcp-auth-proxy#173", method: "none",
+			body: `{"client_id":"id","client_secret":null,"contacts":null,"client_uri":"","logo_uri":null,"grant_types":null,"redirect_uris":null,"token_endpoint_auth_method":"","registration_client_uri":"/.idp/register/1"}`,
+			want: Client{ClientID: "id", TokenEndpointAuthMethod: "none", RedirectURIs: asked, RegistrationClientURI: "/.idp/register/1"},
+		},
 	}
 	for _, tt := range tests {
 		for _, status := range []int{200, 201} {
@@ -163,11 +178,9 @@ func TestRegisterResponse(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// Compared field by field, as Client does not show its secrets.
 				if !reflect.DeepEqual(*got, tt.want) {
-					g, _ := json.Marshal(got)
-					w, _ := json.Marshal(tt.want)
-					t.Errorf("Register = %s, want %s", g, w)
+					type plain Client // without the methods
+					t.Errorf("Register = %+v, want %+v", plain(*got), plain(tt.want))
 				}
 			})
 		}
@@ -181,29 +194,33 @@ func TestRegisterErrors(t *testing.T) {
 		code      string
 		is        error
 		text      string
-		temporary bool
+		retryable bool
 	}{
-		{name: "redirect URI", answer: answer{status: 400, body: `{"error":"invalid_redirect_uri","error_description":"canary"}`}, code: "invalid_redirect_uri", text: "application_type"},
+		{name: "redirect URI", answer: answer{status: 400, body: `{"error":"invalid_redirect_uri","error_description":"not\u202e \nyours","error_uri":"https://h/e"}`}, code: "invalid_redirect_uri", text: `invalid_redirect_uri: "not\u202e \nyours" (see "https://h/e") (HTTP status 400): the server does not take`},
 		{name: "metadata", answer: answer{status: 400, body: `{"error":"invalid_client_metadata"}`}, code: "invalid_client_metadata", text: "grant types"},
 		{name: "software statement", answer: answer{status: 400, body: `{"error":"unapproved_software_statement"}`}, code: "unapproved_software_statement", text: "software statement"},
 		{name: "unknown code", answer: answer{status: 400, body: `{"error":"odd_one"}`}, code: "odd_one", text: "odd_one (HTTP status 400)"},
-		{name: "code that is text", answer: answer{status: 400, body: `{"error":"canary in a mine"}`}, text: "HTTP status 400"},
+		{name: "code that is text", answer: answer{status: 400, body: `{"error":"not with me"}`}, text: `failed: "not with me" (HTTP status 400)`},
 		{name: "unauthorized", answer: answer{status: 401, body: "canary"}, text: "initial access token"},
 		{name: "forbidden", answer: answer{status: 403, body: `{"error":"access_denied"}`}, code: "access_denied", text: "registration is closed"},
 		{name: "not there", answer: answer{status: 404, body: "canary"}, text: "no dynamic registration"},
-		{name: "redirect", answer: answer{status: 307, header: map[string]string{"Location": "https://canary.example/"}}, is: httpx.ErrRedirect, text: "final URL"},
-		{name: "down", answer: answer{status: 503, body: "canary"}, text: "HTTP status 503", temporary: true},
-		{name: "throttled", answer: answer{status: 429}, text: "HTTP status 429", temporary: true},
-		{name: "no answer", answer: answer{err: errors.New("canary")}, text: "failed (", temporary: true},
+		{name: "redirect", answer: answer{status: 307, header: map[string]string{"Location": "https://elsewhere.example/canary?canary"}}, is: httpx.ErrRedirect, text: `redirects to another origin, "https://elsewhere.example", which`},
+		{name: "see other", answer: answer{status: 303, header: map[string]string{"Location": "/login"}}, is: httpx.ErrRedirect, text: "not with 307 or 308"},
+		{name: "down", answer: answer{status: 503, body: "canary"}, text: "HTTP status 503", retryable: true},
+		{name: "throttled", answer: answer{status: 429}, text: "HTTP status 429", retryable: true},
+		{name: "no answer", answer: answer{err: errors.New("canary")}, text: "failed (", retryable: true},
 		{name: "cancelled", answer: answer{err: context.Canceled}, is: context.Canceled, text: "canceled"},
-		{name: "page", answer: answer{status: 200, body: "<html>canary"}, is: httpx.ErrMalformed, text: "not a JSON object"},
+		{name: "page", answer: answer{status: 200, body: "<html>canary"}, is: httpx.ErrMalformed, text: "a page instead of JSON"},
 		{name: "too large", answer: answer{status: 201, body: strings.Repeat(" ", httpx.MaxBody+1)}, is: httpx.ErrTooLarge, text: "larger"},
 		{name: "no client ID", answer: answer{status: 201, body: `{"client_secret":"canary"}`}, is: httpx.ErrMalformed, text: "client_id is missing"},
 		{name: "no secret", answer: answer{status: 201, body: `{"client_id":"canary","token_endpoint_auth_method":"client_secret_basic"}`}, is: httpx.ErrMalformed, text: "client_secret is missing"},
-		{name: "wrong type", answer: answer{status: 201, body: `{"client_id":"id","client_secret":["canary"]}`}, is: httpx.ErrMalformed, text: "client_secret has the wrong JSON type"},
-		{name: "negative expiry", answer: answer{status: 201, body: `{"client_id":"id","client_secret_expires_at":-1}`}, is: httpx.ErrMalformed, text: "client_secret_expires_at"},
-		{name: "endless expiry", answer: answer{status: 201, body: `{"client_id":"id","client_secret_expires_at":1e300}`}, is: httpx.ErrMalformed, text: "client_secret_expires_at"},
-		{name: "expiry that is no number", answer: answer{status: 201, body: `{"client_id":"id","client_secret_expires_at":"canary"}`}, is: httpx.ErrMalformed, text: "malformed"},
+		{name: "two IDs", answer: answer{status: 201, body: `{"client_id":"a","client_id":"canary"}`}, is: httpx.ErrMalformed, text: "client_id is there more than once"},
+		{name: "two cases", answer: answer{status: 201, body: `{"client_id":"a","Client_ID":"canary"}`}, is: httpx.ErrMalformed, text: "client_id is there under a name in another case"},
+		{name: "two secrets", answer: answer{status: 201, body: `{"client_id":"a","client_secret":"s","client_secret":"canary"}`}, is: httpx.ErrMalformed, text: "client_secret is there more than once"},
+		{name: "a page that looks like JSON", answer: answer{status: 200, body: `{"client_id":"canary"}<html>`}, is: httpx.ErrMalformed, text: "not a JSON object"},
+		{name: "refused with success", answer: answer{status: 200, body: `{"error":"invalid_client_metadata"}`}, code: "invalid_client_metadata", text: "grant types"},
+		{name: "an error as an object", answer: answer{status: 400, body: `{"error":{"code":"invalid_redirect_uri","message":"by policy"}}`}, code: "invalid_redirect_uri", text: `"by policy"`},
+		{name: "wrong type", answer: answer{status: 201, body: `{"client_id":"id","client_secret":["canary"]}`}, is: httpx.ErrMalformed, text: "client_secret is not a string"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -212,8 +229,8 @@ func TestRegisterErrors(t *testing.T) {
 			if got != nil || !errors.As(err, &e) {
 				t.Fatalf("Register = %v, %v, want an *Error", got, err)
 			}
-			if e.Code != tt.code || e.Temporary() != tt.temporary {
-				t.Errorf("code %q, temporary %v, want %q, %v", e.Code, e.Temporary(), tt.code, tt.temporary)
+			if e.Code != tt.code || e.Retryable() != tt.retryable {
+				t.Errorf("code %q, retryable %v, want %q, %v", e.Code, e.Retryable(), tt.code, tt.retryable)
 			}
 			if tt.is != nil && !errors.Is(err, tt.is) {
 				t.Errorf("error = %v, want %v", err, tt.is)
@@ -232,7 +249,7 @@ func TestRegisterRetryAfter(t *testing.T) {
 	a := &answer{status: 429, header: map[string]string{"Retry-After": "9"}}
 	_, err := Register(t.Context(), a.client(), endpoint, Metadata{})
 	var e *Error
-	if !errors.As(err, &e) || e.RetryAfter != 9*time.Second || e.Status != 429 {
+	if !errors.As(err, &e) || e.RetryAfter != 9*time.Second || e.StatusCode != 429 {
 		t.Errorf("error = %+v, want status 429 and 9 seconds", err)
 	}
 }
@@ -259,9 +276,9 @@ func TestRegisterRefusesInput(t *testing.T) {
 	}
 }
 
-func TestErrorTemporaryAfterTimeout(t *testing.T) {
+func TestErrorRetryableAfterTimeout(t *testing.T) {
 	e := &Error{Err: httpx.NewTransportError(context.DeadlineExceeded)}
-	if !e.Temporary() {
-		t.Error("a timeout is not temporary")
+	if !e.Retryable() {
+		t.Error("a timeout is not retryable")
 	}
 }

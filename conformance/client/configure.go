@@ -37,6 +37,13 @@ func configure(scenario, contextJSON string) (auth.Config, error) {
 			return auth.Config{}, fmt.Errorf("MCP_CONFORMANCE_CONTEXT is not JSON: %w", err)
 		}
 	}
+	cfg, err := configureFor(scenario, c)
+	// The suite names the issuer in some scenarios only.
+	cfg.TrustDiscovery = c.Issuer == ""
+	return cfg, err
+}
+
+func configureFor(scenario string, c credentials) (auth.Config, error) {
 	client := auth.Client{ID: c.ClientID, Secret: c.ClientSecret, Issuer: c.Issuer}
 	switch scenario {
 	case "auth/client-credentials-basic":

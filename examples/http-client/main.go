@@ -13,8 +13,16 @@
 // does the same job on a real server: it logs in and lists the tools, or calls
 // one.
 //
-// With -otlp http://localhost:4318 spans and metrics of either go to an
-// OpenTelemetry Collector, or to anything else that takes OTLP over HTTP.
+//	go run ./examples/http-client login https://mcp.example.com/mcp
+//	go run ./examples/http-client status
+//
+// is a command-line tool with accounts to copy from: login, status, accounts, logout,
+// token, tools, call. See accounts.go.
+//
+//	go run -tags otlp ./examples/http-client -otlp http://localhost:4318
+//
+// sends spans and metrics of either to an OpenTelemetry Collector, or to anything
+// else that takes OTLP over HTTP. The tag compiles the exporters in.
 package main
 
 import (
@@ -25,8 +33,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +54,7 @@ type options struct {
 	url, tool, args        string
 	arguments              map[string]any // args, parsed
 	clientID, clientSecret string
+	issuer                 string
 	scopes, store          string
 	otlp, svg              string
 	headless, verbose      bool
@@ -52,6 +63,9 @@ type options struct {
 
 // run is main with its world passed in; it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && commands()[args[0]] != nil {
+		return runCommand(ctx, args[0], args[1:], stdout, stderr)
+	}
 	var o options
 	flags := flag.NewFlagSet("http-client", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -60,13 +74,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.args, "args", "{}", "the tool's arguments, a JSON `object`")
 	flags.BoolVar(&o.headless, "headless", false, "follow the authorization server's redirects without a browser")
 	flags.StringVar(&o.clientID, "client-id", "", "`ID` of a client that is registered already")
-	flags.StringVar(&o.clientSecret, "client-secret", "", "that client's `secret`, if it has one")
+	flags.StringVar(&o.clientSecret, "client-secret", "", "that client's `secret`, if it has one; it goes to -issuer only")
+	flags.StringVar(&o.issuer, "issuer", "", "`URL` of the authorization server that the client is registered with")
 	flags.StringVar(&o.scopes, "scopes", "", "scopes to ask for from the start, separated by `spaces`")
-	flags.StringVar(&o.store, "store", "", "keep tokens in `file`, file:DIR, keyring or redis://…, so that the next run needs no login")
-	flags.StringVar(&o.otlp, "otlp", "", "send spans and metrics to the OpenTelemetry Collector at `URL`, such as http://localhost:4318")
+	flags.StringVar(&o.store, "store", "", "keep tokens in `file`, file:DIR or keyring, so that the next run needs no login")
+	flags.StringVar(&o.otlp, "otlp", "", "send spans and metrics to the OpenTelemetry Collector at `URL`, such as http://localhost:4318; needs go run -tags otlp")
 	flags.StringVar(&o.svg, "svg", "", "draw the spans of the demonstration's step-up into `file`")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
 	flags.BoolVar(&o.verbose, "v", false, "log what the library does")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, "Usage of http-client:\n\n  http-client [flags]            the demonstration; with -url, a call of a real server\n  http-client COMMAND [flags]    "+strings.Join(slices.Sorted(maps.Keys(commands())), ", ")+"; -h explains each\n\nFlags:")
+		flags.PrintDefaults()
+	}
 	usage := func(problem string) int {
 		fmt.Fprintln(stderr, "http-client:", problem)
 		flags.Usage()
@@ -82,12 +101,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return usage("unexpected argument: " + flags.Arg(0))
 	case o.timeout <= 0:
 		return usage("-timeout must be more than zero")
-	case o.clientSecret != "" && o.clientID == "":
-		return usage("-client-secret needs -client-id")
+	case o.clientSecret != "" && (o.clientID == "" || o.issuer == ""):
+		return usage("-client-secret needs -client-id and -issuer")
 	case json.Unmarshal([]byte(o.args), &o.arguments) != nil:
 		return usage("-args must be a JSON object, such as '{\"name\": \"Go\"}'")
-	case o.url == "" && (o.tool != "" || o.headless || o.clientID != "" || o.scopes != "" || o.store != ""):
-		return usage("-tool, -headless, -client-id, -scopes and -store need -url")
+	case o.url == "" && (o.tool != "" || o.headless || o.clientID != "" || o.issuer != "" || o.scopes != "" || o.store != ""):
+		return usage("-tool, -headless, -client-id, -issuer, -scopes and -store need -url")
 	case o.otlp != "" && !strings.HasPrefix(o.otlp, "http://") && !strings.HasPrefix(o.otlp, "https://"):
 		return usage("-otlp must be a URL such as http://localhost:4318")
 	case o.url != "" && o.svg != "":

@@ -26,11 +26,10 @@ func useServer(ctx context.Context, o options, stdout, stderr io.Writer, logger 
 	if o.headless {
 		agent = browser.Headless{}
 	}
-	store, closeStore, err := storeflag.Open(o.store, "mcptokens http-client")
+	store, err := storeflag.Open(o.store, "mcptokens-http-client")
 	if err != nil {
 		return err
 	}
-	defer closeStore()
 	telemetry, err := startTelemetry(ctx, o.otlp)
 	if err != nil {
 		return err
@@ -38,7 +37,7 @@ func useServer(ctx context.Context, o options, stdout, stderr io.Writer, logger 
 	manager, err := auth.NewManager(auth.Config{
 		Resource: o.url,
 		Store:    store,
-		Client:   auth.Client{ID: o.clientID, Secret: o.clientSecret},
+		Client:   auth.Client{ID: o.clientID, Secret: o.clientSecret, Issuer: o.issuer},
 		Grant:    grant.AuthorizationCode{UserAgent: agent},
 		Scopes:   strings.Fields(o.scopes),
 		Logger:   logger,

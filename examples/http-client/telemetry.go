@@ -4,19 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/mark3labs/mcp-go/tracing"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/otelauth"
 )
 
@@ -28,24 +25,15 @@ type telemetry struct {
 }
 
 // startTelemetry sends to endpoint, such as http://localhost:4318, by OTLP over
-// HTTP; the exporters heed the OTEL_EXPORTER_OTLP_ variables for the rest. Empty:
-// nothing is sent. Spans also go to the processors in more.
+// HTTP, see [exporters]. Empty: nothing is sent. Spans also go to the processors in more.
 func startTelemetry(ctx context.Context, endpoint string, more ...sdktrace.TracerProviderOption) (*telemetry, error) {
 	about := resource.NewSchemaless(attribute.String("service.name", "mcptokens-http-client"))
 	spans := append(more, sdktrace.WithResource(about))
 	metrics := []sdkmetric.Option{sdkmetric.WithResource(about)}
 	if endpoint != "" {
-		to, err := url.Parse(endpoint)
-		if err != nil || to.Host == "" {
-			return nil, errors.New("-otlp is not a URL such as http://localhost:4318")
-		}
-		spanExporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(to.JoinPath("v1/traces").String()))
+		spanExporter, metricExporter, err := exporters(ctx, endpoint)
 		if err != nil {
-			return nil, fmt.Errorf("exporter of spans: %w", err)
-		}
-		metricExporter, err := otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(to.JoinPath("v1/metrics").String()))
-		if err != nil {
-			return nil, fmt.Errorf("exporter of metrics: %w", err)
+			return nil, err
 		}
 		spans = append(spans, sdktrace.WithBatcher(spanExporter))
 		metrics = append(metrics, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metricExporter)))
@@ -54,7 +42,7 @@ func startTelemetry(ctx context.Context, endpoint string, more ...sdktrace.Trace
 }
 
 // tracer is for the manager.
-func (t *telemetry) tracer() auth.Tracer {
+func (t *telemetry) tracer() authtrace.Tracer {
 	return otelauth.NewTracer(otelauth.WithTracerProvider(t.tracers), otelauth.WithMeterProvider(t.meters))
 }
 

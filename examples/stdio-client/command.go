@@ -22,11 +22,10 @@ import (
 
 // useServer starts a real stdio server and lists its tools or calls one.
 func useServer(ctx context.Context, o options, stdout, stderr io.Writer, logger *slog.Logger) error {
-	store, closeStore, err := storeflag.Open(o.store, "mcptokens stdio-client")
+	store, err := storeflag.Open(o.store, "mcptokens-stdio-client")
 	if err != nil {
 		return err
 	}
-	defer closeStore()
 	manager, err := newManager(o, store, stderr, logger)
 	if err != nil {
 		return err
@@ -77,7 +76,7 @@ func newManager(o options, store auth.Store, stderr io.Writer, logger *slog.Logg
 	cfg := auth.Config{
 		Resource: o.resource,
 		Store:    store,
-		Client:   auth.Client{ID: o.clientID, Secret: o.clientSecret},
+		Client:   auth.Client{ID: o.clientID, Secret: o.clientSecret, Issuer: o.issuer},
 		Scopes:   strings.Fields(o.scopes),
 		Logger:   logger,
 	}

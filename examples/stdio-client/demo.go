@@ -147,7 +147,7 @@ func (d *demo) startServer(ctx context.Context) (string, error) {
 	if n := d.as.Counts().Authorize; n != 1 || d.api.Counts().Unauthorized != 0 {
 		return "", fmt.Errorf("%d logins, the API answered 401 %d times", n, d.api.Counts().Unauthorized)
 	}
-	return fmt.Sprintf("logged in once; two servers call the API with the token and are told %q", d.seen.Said), nil
+	return fmt.Sprintf("logged in once; two servers call the API with the token and get %q", d.seen.Said), nil
 }
 
 // environment: the server knows what it has to, and nothing else.

@@ -50,6 +50,7 @@ type options struct {
 	arguments              map[string]any // args, parsed
 	resource, tokenFrom    string
 	clientID, clientSecret string
+	issuer                 string
 	scopes, store          string
 	headless, verbose      bool
 	timeout                time.Duration
@@ -69,9 +70,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.tokenFrom, "token-from", "", "take the token from this environment `variable` instead")
 	flags.BoolVar(&o.headless, "headless", false, "follow the authorization server's redirects without a browser")
 	flags.StringVar(&o.clientID, "client-id", "", "`ID` of a client that is registered already")
-	flags.StringVar(&o.clientSecret, "client-secret", "", "that client's `secret`, if it has one")
+	flags.StringVar(&o.clientSecret, "client-secret", "", "that client's `secret`, if it has one; it goes to -issuer only")
+	flags.StringVar(&o.issuer, "issuer", "", "`URL` of the authorization server that the client is registered with")
 	flags.StringVar(&o.scopes, "scopes", "", "scopes to ask for from the start, separated by `spaces`")
-	flags.StringVar(&o.store, "store", "", "keep tokens in `file`, file:DIR, keyring or redis://…, so that the next run needs no login")
+	flags.StringVar(&o.store, "store", "", "keep tokens in `file`, file:DIR or keyring, so that the next run needs no login")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
 	flags.BoolVar(&o.verbose, "v", false, "log what the library does, and what the server says on standard error")
 	flags.Usage = func() {
@@ -112,8 +114,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return usage("-token-variable or -token-file-variable has to say where the server reads its token")
 	case o.command != nil && (o.resource == "") == (o.tokenFrom == ""):
 		return usage("one of -resource and -token-from has to say where the token comes from")
-	case o.clientSecret != "" && o.clientID == "":
-		return usage("-client-secret needs -client-id")
+	case o.clientSecret != "" && (o.clientID == "" || o.issuer == ""):
+		return usage("-client-secret needs -client-id and -issuer")
 	case json.Unmarshal([]byte(o.args), &o.arguments) != nil:
 		return usage("-args must be a JSON object, such as '{\"name\": \"Go\"}'")
 	}

@@ -50,6 +50,7 @@ func TestBadFlags(t *testing.T) {
 		"two tokens":            {"-token-variable", "TOKEN", "-token-from", "T", "-resource", "http://localhost:1/", "--", "server"},
 		"args are no object":    {"-token-variable", "TOKEN", "-token-from", "T", "-args", "[1]", "--", "server"},
 		"secret without client": {"-token-variable", "TOKEN", "-resource", "http://localhost:1/", "-client-secret", "x", "--", "server"},
+		"secret without issuer": {"-token-variable", "TOKEN", "-resource", "http://localhost:1/", "-client-id", "x", "-client-secret", "x", "--", "server"},
 		"no encryption":         {"-token-variable", "TOKEN", "-resource", "http://api.example.com/", "--", "server"},
 		"impossible variable":   {"-token-variable", "A=B", "-token-from", "PATH", "--", "server"},
 		"timeout":               {"-timeout", "-1s"},

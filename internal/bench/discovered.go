@@ -52,12 +52,12 @@ func (forgetful) Save(_ context.Context, _ auth.Key, r *auth.Record) (uint64, er
 func (forgetful) Lock(context.Context, auth.Key) (func(), error) { return func() {}, nil }
 
 // lost has every one of n subjects find a token in the store that the resource
-// rejects, look where to get another, and refresh it.
+// rejects, look where to get another, and refresh it. The resource accepts that.
 func lost(p *auth.Pool, n int) {
 	ctx := context.Background()
 	for i := range n {
 		s := p.Source(strconv.Itoa(i), resourceURL)
-		_ = must(s.Resolve(ctx, must(s.Token(ctx)), auth.Challenge{Status: http.StatusUnauthorized}))
+		s.Accepted(must(s.Resolve(ctx, must(s.Token(ctx)), auth.Challenge{Status: http.StatusUnauthorized})))
 	}
 }
 
@@ -65,9 +65,12 @@ func lost(p *auth.Pool, n int) {
 // names no authorization server, and how often all together asked for metadata.
 func discovered(n int) (f footprint, asked int64) {
 	net := new(internet)
+	// A token that is seconds old would first be sent again after a wait.
+	tokens := database{obtained: time.Now().Add(-2 * time.Hour), expiry: time.Now().Add(time.Hour)}
 	cfg := &auth.Config{
 		Client: auth.Client{ID: "gateway"}, HTTPClient: &http.Client{Transport: net},
-		Store: forgetful{database{expiry: time.Now().Add(time.Hour)}},
+		Network: auth.Network{AnyAddress: true}, // net connects nowhere
+		Store:   forgetful{tokens},
 	}
 	p := must(auth.NewPool(auth.PoolConfig{
 		Config:      func(string, string) (*auth.Config, error) { return cfg, nil },

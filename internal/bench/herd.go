@@ -46,7 +46,7 @@ func gather(n int, get func()) time.Duration {
 	return time.Since(start)
 }
 
-// herd has many callers come upon an expired token at once.
+// herd has many callers meet an expired token at once.
 func herd(rounds, callers int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -76,7 +76,7 @@ func herd(rounds, callers int) {
 	table([]string{fmt.Sprintf("%d callers", callers), "all have it after", "ratio", "requests"}, rows)
 }
 
-// outage has many callers, each with a deadline, come upon an expired token
+// outage has many callers, each with a deadline, meet an expired token
 // while the token endpoint answers 503.
 func outage(callers int, patience time.Duration) {
 	var rows [][]string

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/transport"
 )
 
@@ -42,71 +43,18 @@ func TestAllocations(t *testing.T) {
 				t.Error(err)
 			}
 		}},
+		{"Manager.Accepted", 0, func() {
+			tok, err := m.Token(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			m.Accepted(tok)
+		}},
 		{"RoundTrip", 3, func() { _, _ = rt.RoundTrip(req) }},
 	} {
 		if got := testing.AllocsPerRun(1000, tc.do); got > tc.most {
 			t.Errorf("%s: %v allocations, want at most %v", tc.name, got, tc.most)
 		}
-	}
-}
-
-// allocations of one operation, the least of some measurements: other
-// goroutines allocate as well.
-func allocations(v variant) float64 {
-	v.loop(100)
-	least := 1e9
-	for range 5 {
-		_, _, n := measure(v.loop, 200)
-		least = min(least, n)
-	}
-	return least
-}
-
-func TestAllocationsBesideOthers(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		setUp func() ([]variant, func())
-		most  float64 // of the second variant, beside the first one
-	}{
-		{"tool call beside one with a static header", callTool, 3},
-		{"refresh beside its request", refreshCycle, 59},
-	} {
-		variants, end := tc.setUp()
-		floor, ours := allocations(variants[0]), allocations(variants[1])
-		if ours-floor > tc.most+0.5 { // a little of the server's own varies
-			t.Errorf("%s: %.1f allocations and %.1f, want at most %v more", tc.name, ours, floor, tc.most)
-		}
-		end()
-	}
-}
-
-// An idle manager takes less than 1 KiB beside the strings of its token,
-// although its early refresh is armed, and no goroutine.
-func TestIdleFootprint(t *testing.T) {
-	for _, n := range []int{1_000, 10_000} {
-		f := pooled(n)
-		if f.bytes > 1024 || f.bytes < 100 {
-			t.Errorf("%.0f bytes for each of %d, want at most 1024, and enough to be true", f.bytes, n)
-		}
-		if f.goroutines > 0 {
-			t.Errorf("%v goroutines for each of %d", f.goroutines, n)
-		}
-	}
-}
-
-// Nor does it take more when the authorization server is discovered, and
-// however many there are, metadata are asked for a few times.
-func TestDiscoveredFootprint(t *testing.T) {
-	const n = 10_000
-	f, asked := discovered(n)
-	if f.bytes > 1024 || f.bytes < 100 {
-		t.Errorf("%.0f bytes for each, want at most 1024, and enough to be true", f.bytes)
-	}
-	if f.goroutines > 0 {
-		t.Errorf("%v goroutines for each", f.goroutines)
-	}
-	if asked < 2 || asked > 10 {
-		t.Errorf("%d requests for metadata", asked)
 	}
 }
 
@@ -151,25 +99,24 @@ func TestHerd(t *testing.T) {
 
 // schedule is a tracer that knows when the next request is due.
 type schedule struct {
+	authtrace.Nop
 	mu  sync.Mutex
 	due time.Time
 }
 
-func (s *schedule) TraceRefreshStart(ctx, _ context.Context, _ auth.RefreshStart) context.Context {
-	return ctx
+func (s *schedule) Point(_ context.Context, p authtrace.Point) {
+	if a, ok := p.(authtrace.Attempt); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.due = time.Now().Add(a.Wait)
+	}
 }
 
-func (s *schedule) TraceAttempt(_ context.Context, a auth.Attempt) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.due = time.Now().Add(a.Wait)
-}
-
-func (s *schedule) TraceRefreshEnd(_ context.Context, d auth.RefreshEnd) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *schedule) End(_ context.Context, e authtrace.End) {
 	var te *auth.TokenError
-	if errors.As(d.Err, &te) {
+	if e, ok := e.(authtrace.RefreshEnd); ok && errors.As(e.Err, &te) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.due = te.NextAttempt
 	}
 }

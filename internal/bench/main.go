@@ -38,7 +38,7 @@ var sections = []section{
 		comparison("one caller", compare(rounds, variants...))
 	}},
 	{"herd", func(rounds int) {
-		title("A herd upon an expired token, the token endpoint takes 20 ms")
+		title("A herd on an expired token, the token endpoint takes 20 ms")
 		herd(rounds/2+1, 10_000)
 	}},
 	{"outage", func(int) {
@@ -54,7 +54,7 @@ var sections = []section{
 	}},
 	{"idle", func(int) {
 		title("Idle, with a token and a refresh token")
-		idle(1_000)
+		idle(10_000)
 	}},
 	{"refresh", func(rounds int) {
 		title("A refresh, without the network")

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	mcptransport "github.com/mark3labs/mcp-go/client/transport"
@@ -30,14 +32,14 @@ func distinct(kind, subject string) string {
 // decodes them.
 type database struct {
 	auth.Store
-	expiry time.Time
+	obtained, expiry time.Time // of the tokens
 }
 
 func (d database) Load(_ context.Context, key auth.Key) (*auth.Record, error) {
 	return &auth.Record{
 		Generation: 1,
 		Issuer:     strings.Clone(key.Issuer), Resource: strings.Clone(key.Resource),
-		Obtained: d.expiry.Add(-time.Hour),
+		Obtained: d.obtained,
 		Token: &auth.Token{
 			AccessToken: distinct("a", key.Subject), RefreshToken: distinct("r", key.Subject), TokenType: strings.Clone("Bearer"),
 			Expiry: d.expiry, Scopes: []string{strings.Clone("mcp:read")},
@@ -51,7 +53,7 @@ func newPool(n int) *auth.Pool {
 	cfg := &auth.Config{
 		Server: &auth.Server{Issuer: "https://as.example.com", TokenEndpoint: "https://as.example.com/token"},
 		Client: auth.Client{ID: "gateway"},
-		Store:  database{expiry: time.Now().Add(time.Hour)},
+		Store:  database{obtained: time.Now(), expiry: time.Now().Add(time.Hour)},
 	}
 	return must(auth.NewPool(auth.PoolConfig{
 		Config:      func(string, string) (*auth.Config, error) { return cfg, nil },
@@ -124,6 +126,99 @@ func pooled(n int) footprint {
 	})
 }
 
+// remembered is the footprint of a manager in a pool of n with default settings,
+// as a gateway has it that keeps everything in memory: with its source and its
+// record in the pool's own store. The subjects are the program's.
+func remembered(n int) footprint {
+	cfg := &auth.Config{
+		Server: &auth.Server{Issuer: "https://as.example.com", TokenEndpoint: "https://as.example.com/token"},
+		Client: auth.Client{ID: "gateway"},
+	}
+	p := must(auth.NewPool(auth.PoolConfig{
+		Config:      func(string, string) (*auth.Config, error) { return cfg, nil },
+		MaxManagers: n + 1,
+	}))
+	defer func() { check(p.Close()) }()
+	subjects := make([]string, n+1)
+	for i := range subjects {
+		subjects[i] = strconv.Itoa(i)
+	}
+	expiry := time.Now().Add(time.Hour)
+	return measureFootprint(n, func(n int) any {
+		sources := make([]*auth.PoolSource, n)
+		for i := range sources {
+			subject := subjects[len(subjects)-1]
+			subjects = subjects[:len(subjects)-1]
+			sources[i] = p.Source(subject, resourceURL)
+			check(sources[i].Use(func(m *auth.Manager) error {
+				return m.SetToken(context.Background(), &auth.Token{
+					AccessToken: distinct("a", subject), RefreshToken: distinct("r", subject), Expiry: expiry, Scopes: []string{"mcp:read"},
+				})
+			}))
+		}
+		return sources
+	})
+}
+
+// waiting is the footprint of a manager in a pool of n whose token has expired, with
+// its record in memory, and of the call that waits for the next one: all but the
+// first few wait in the queue of the authorization server, which answers nobody.
+// Stacks count.
+func waiting(n int) footprint {
+	ctx, end := context.WithCancel(context.Background())
+	cfg := &auth.Config{
+		Server: &auth.Server{Issuer: "https://as.example.com", TokenEndpoint: "https://as.example.com/token"},
+		Client: auth.Client{ID: "gateway"}, HTTPClient: &http.Client{Transport: silent{ctx.Done()}},
+	}
+	p := must(auth.NewPool(auth.PoolConfig{
+		Config:      func(string, string) (*auth.Config, error) { return cfg, nil },
+		MaxManagers: n + 1,
+	}))
+	var calls sync.WaitGroup
+	defer func() {
+		end()
+		check(p.Close())
+		calls.Wait()
+	}()
+	expired := time.Now().Add(-time.Minute)
+	ask := func(first, n int) any {
+		for i := range n {
+			subject := strconv.Itoa(first + i)
+			source := p.Source(subject, resourceURL)
+			check(source.Use(func(m *auth.Manager) error {
+				return m.SetToken(context.Background(), &auth.Token{
+					AccessToken: distinct("a", subject), RefreshToken: distinct("r", subject), Expiry: expired, Scopes: []string{"mcp:read"},
+				})
+			}))
+			calls.Go(func() { _, _ = source.Token(ctx) })
+		}
+		return p
+	}
+	ask(0, 1)
+	before, running := heapAndStacks(), runtime.NumGoroutine()
+	ask(1, n)
+	return footprint{(heapAndStacks()-before)/float64(n) - 2*tokenLength, float64(runtime.NumGoroutine()-running) / float64(n)}
+}
+
+// silent is a server that answers nobody until it ends.
+type silent struct{ end <-chan struct{} }
+
+func (s silent) RoundTrip(req *http.Request) (*http.Response, error) {
+	<-s.end
+	return nil, io.EOF
+}
+
+// heapAndStacks is heap with what goroutines stand on, once they all wait.
+func heapAndStacks() float64 {
+	for range 5 {
+		time.Sleep(50 * time.Millisecond)
+		runtime.GC() // which also makes stacks smaller that are too large
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc + m.StackInuse)
+}
+
 // alone is the footprint of a manager that shares nothing but its HTTP client.
 func alone(n int) footprint {
 	var managers []*auth.Manager
@@ -149,9 +244,11 @@ func idle(n int) {
 	row := func(name string, f footprint) {
 		rows = append(rows, []string{name, fmt.Sprintf("%.0f", f.bytes), fmt.Sprintf("%.0f", f.goroutines)})
 	}
-	row("auth.Manager in a Pool, early refresh armed", pooled(n))
+	row("auth.Manager in a Pool, with its source and its record in memory", remembered(n))
+	row("auth.Manager in a Pool, early refresh armed, its record in a database", pooled(n))
 	found, asked := discovered(n)
 	row(fmt.Sprintf("the same, authorization server discovered (%d requests by all)", asked), found)
+	row("a call that waits in the queue for its refresh, with its manager, record and stack", waiting(n))
 	row("auth.Manager alone, early refresh armed", alone(n))
 	row("oauth2: Config.TokenSource", measureFootprint(n, each(func(access, refresh string) oauth2.TokenSource {
 		return oauthConfig.TokenSource(context.Background(), &oauth2.Token{AccessToken: access, RefreshToken: refresh, Expiry: time.Now().Add(time.Hour)})

@@ -15,7 +15,7 @@ import (
 )
 
 // Names answers the DNS queries of the process while a test runs: each query for the IPv4
-// address of a name gets the next of its addresses, the last one for ever. Other names do not
+// address of a name gets the next of its addresses, the last one forever. Other names do not
 // exist.
 type Names struct {
 	mu    sync.Mutex

@@ -38,7 +38,21 @@ var ErrNotRegular = errtext.New("not a regular file")
 // other as processes do.
 type Locker struct {
 	mu   sync.Mutex
-	held map[string]chan struct{} // closed when it is let go
+	held map[string]*hold
+}
+
+// hold is a path that a goroutine has entered.
+type hold struct {
+	left   chan struct{} // closed when it is let go
+	locked bool          // against other processes too
+}
+
+// Held reports whether the lock of path is held through l.
+func (l *Locker) Held(path string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.held[path]
+	return h != nil && h.locked
 }
 
 // Lock waits until the caller alone holds the lock that the file path stands
@@ -55,6 +69,9 @@ func (l *Locker) Lock(ctx context.Context, path string) (unlock func(), err erro
 		leave()
 		return nil, err
 	}
+	l.mu.Lock()
+	l.held[path].locked = true
+	l.mu.Unlock()
 	return func() {
 		_ = file.Unlock() // fails for an open file that is none any more
 		leave()
@@ -68,21 +85,21 @@ func (l *Locker) enter(ctx context.Context, path string) (leave func(), err erro
 		taken, ok := l.held[path]
 		if !ok {
 			if l.held == nil {
-				l.held = make(map[string]chan struct{})
+				l.held = make(map[string]*hold)
 			}
-			mine := make(chan struct{})
+			mine := &hold{left: make(chan struct{})}
 			l.held[path] = mine
 			l.mu.Unlock()
 			return func() {
 				l.mu.Lock()
 				delete(l.held, path)
 				l.mu.Unlock()
-				close(mine)
+				close(mine.left)
 			}, nil
 		}
 		l.mu.Unlock()
 		select {
-		case <-taken:
+		case <-taken.left:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -143,3 +143,27 @@ func TestDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestHeld(t *testing.T) {
+	var l, other Locker
+	path := filepath.Join(t.TempDir(), "lock")
+	if l.Held(path) {
+		t.Error("held by nobody, and Held says that it is")
+	}
+	unlock, err := l.Lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan struct{})
+	go func() {
+		defer close(waiting)
+		_, _ = other.Lock(moment(t), path)
+	}()
+	<-waiting
+	if !l.Held(path) || other.Held(path) {
+		t.Errorf("Held is %v for the holder, %v for who waited", l.Held(path), other.Held(path))
+	}
+	if unlock(); l.Held(path) {
+		t.Error("held after unlock")
+	}
+}

@@ -37,17 +37,20 @@ var (
 	ErrMalformed = errtext.New("malformed document")
 )
 
+// usualBody is the room for most answers, and some to see their end.
+const usualBody = 2 << 10
+
 // ReadBody reads r to its end. It returns ErrTooLarge when there is more than MaxBody, and a
 // *TransportError when reading fails.
 func ReadBody(r io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, MaxBody+1))
-	if err != nil {
+	body := bytes.NewBuffer(make([]byte, 0, usualBody))
+	if _, err := body.ReadFrom(io.LimitReader(r, MaxBody+1)); err != nil {
 		return nil, NewTransportError(err)
 	}
-	if len(body) > MaxBody {
+	if body.Len() > MaxBody {
 		return nil, ErrTooLarge
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // IsJSON reports whether a Content-Type is application/json or has the +json suffix (RFC 6839

@@ -34,7 +34,7 @@ func TestReadBody(t *testing.T) {
 	t.Run("cut off", func(t *testing.T) {
 		_, err := ReadBody(io.MultiReader(strings.NewReader("{"), iotest.ErrReader(io.ErrUnexpectedEOF)))
 		var transport *TransportError
-		if !errors.As(err, &transport) || !transport.Temporary() {
+		if !errors.As(err, &transport) || !transport.Retryable() {
 			t.Errorf("ReadBody error = %v, want a temporary *TransportError", err)
 		}
 	})

@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
@@ -54,3 +55,40 @@ func clone(c *http.Client) *http.Client {
 	cc := *c
 	return &cc
 }
+
+// Onward says where a POST that was answered with a redirect is to be sent again: with 307 or 308
+// and within its origin (RFC 9110 sections 15.4.8 and 15.4.9), usually for a slash more. nil: the
+// answer is no such redirect, and nothing of the request may go there; see Redirected.
+func Onward(resp *http.Response) *url.URL {
+	if resp.StatusCode != http.StatusTemporaryRedirect && resp.StatusCode != http.StatusPermanentRedirect {
+		return nil
+	}
+	to, err := resp.Location()
+	if err != nil || !SameOrigin(to, resp.Request.URL) || to.User != nil || to.Fragment != "" {
+		return nil
+	}
+	return to
+}
+
+// Redirected returns the error for an answer that is a redirect and was not followed, nil for any
+// other. It is ErrRedirect and says where the redirect led; show cleans that and takes the
+// secrets out that were sent.
+func Redirected(resp *http.Response, show func(string) string) error {
+	if resp.StatusCode < 300 || resp.StatusCode > 399 || resp.StatusCode == http.StatusNotModified {
+		return nil
+	}
+	from := show(shortURL(resp.Request.URL))
+	to, err := resp.Location()
+	switch {
+	case err != nil:
+		return errtext.Errorf(ErrRedirect, `"%s" redirects without saying where to`, from)
+	case !SameOrigin(to, resp.Request.URL):
+		return errtext.Errorf(ErrRedirect, `"%s" redirects to another origin, "%s", which gets no credentials`, from, show(Origin(to))) // its path may be anything
+	case Onward(resp) == nil:
+		return errtext.Errorf(ErrRedirect, `"%s" redirects to "%s", but not with 307 or 308, which keep the request`, from, show(shortURL(to)))
+	}
+	return errtext.Errorf(ErrRedirect, `"%s" redirects to "%s", the second redirect in a row`, from, show(shortURL(to)))
+}
+
+// shortURL leaves out what may hold secrets.
+func shortURL(u *url.URL) string { return Origin(u) + u.EscapedPath() }

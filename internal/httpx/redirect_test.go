@@ -59,7 +59,7 @@ func TestSameOriginRedirect(t *testing.T) {
 				t.Errorf("Get error = %v after %q, want ErrRedirect after one request", err, seen)
 			}
 			transport := NewTransportError(err)
-			if transport.Temporary() || strings.Contains(transport.Error(), "canary") {
+			if transport.Retryable() || strings.Contains(transport.Error(), "canary") {
 				t.Errorf("error %q: want permanent and without the query", transport)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/url"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
@@ -20,6 +21,9 @@ type TransportError struct {
 
 // NewTransportError wraps an error of http.Client.Do or of reading a response body.
 func NewTransportError(err error) *TransportError {
+	if already, ok := err.(*TransportError); ok {
+		return already
+	}
 	var urlErr *url.Error
 	if errors.As(err, &urlErr) {
 		err = urlErr.Err
@@ -31,18 +35,15 @@ func NewTransportError(err error) *TransportError {
 // repeat what the server sent ("malformed HTTP response %q").
 func (e *TransportError) Error() string { return errtext.Describe(e.Err) }
 
-// SafeText is Error: it quotes nobody.
-func (e *TransportError) SafeText() string { return e.Error() }
-
 // Unwrap returns the cause.
 func (e *TransportError) Unwrap() error { return e.Err }
 
-// Temporary reports whether the same request may succeed later. It may, except when the
+// Retryable reports whether the same request may succeed later. It may, except when the
 // caller gave up, the server's certificate is not trusted, or a redirect or an address was
 // refused.
-func (e *TransportError) Temporary() bool {
+func (e *TransportError) Retryable() bool {
 	return !errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, ErrRedirect) &&
-		!errors.Is(e.Err, ErrPrivateAddress) && !isCertificateError(e.Err)
+		!errors.Is(e.Err, ErrPrivateAddress) && !errors.Is(e.Err, ErrUnseenAddress) && !isCertificateError(e.Err)
 }
 
 func isCertificateError(err error) bool {
@@ -54,4 +55,14 @@ func isCertificateError(err error) bool {
 	)
 	return errors.As(err, &verification) || errors.As(err, &authority) ||
 		errors.As(err, &hostname) || errors.As(err, &invalid)
+}
+
+// Unreachable reports whether there was no connection to send a request on: the host is not
+// known, nobody listens there, or a proxy cannot be reached or refuses to connect.
+func Unreachable(err error) bool {
+	var (
+		op  *net.OpError
+		dns *net.DNSError
+	)
+	return errors.As(err, &dns) || errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errtext.IsProxyRefused(err)
 }

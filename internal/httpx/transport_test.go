@@ -28,7 +28,7 @@ func TestTransportError(t *testing.T) {
 		name      string
 		err       error
 		text      string
-		temporary bool
+		retryable bool
 	}{
 		{"dial", dial, "failed (*errors.errorString)", true},
 		{"cancelled", context.Canceled, "canceled", false},
@@ -36,16 +36,16 @@ func TestTransportError(t *testing.T) {
 		{"cut off", io.ErrUnexpectedEOF, "connection closed before the whole answer arrived", true},
 		{"closed", io.EOF, "connection closed before the whole answer arrived", true},
 		{"redirect", errtext.Errorf(ErrRedirect, "somewhere"), "redirect not followed: somewhere", false},
-		{"hostname", x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"other"}}, Host: "h"}, "the server's certificate is not valid for this connection", false},
-		{"expired", x509.CertificateInvalidError{Reason: x509.Expired, Detail: "long ago"}, "the server's certificate is not valid for this connection", false},
+		{"hostname", x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"other"}}, Host: "h"}, "the server's certificate is for another host name: check the URL", false},
+		{"expired", x509.CertificateInvalidError{Reason: x509.Expired, Detail: "long ago"}, "the server's certificate has expired or is not valid yet, by this machine's clock", false},
 		{"unknown kind of timeout", timeoutError{}, "timed out", true},
 		{"quotes the server", errors.New("malformed HTTP response \"canary\""), "failed (*errors.errorString)", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			e := NewTransportError(&url.Error{Op: "Get", URL: "https://h/?canary", Err: tt.err})
-			if e.Error() != tt.text || e.Temporary() != tt.temporary {
-				t.Errorf("error %q, temporary %v, want %q, %v", e, e.Temporary(), tt.text, tt.temporary)
+			if e.Error() != tt.text || e.Retryable() != tt.retryable {
+				t.Errorf("error %q, retryable %v, want %q, %v", e, e.Retryable(), tt.text, tt.retryable)
 			}
 			if e.Unwrap() != tt.err {
 				t.Errorf("Unwrap = %v, want %v", e.Unwrap(), tt.err)
@@ -62,8 +62,8 @@ func TestTransportErrorFromNetwork(t *testing.T) {
 		srv.StartTLS()
 		defer srv.Close()
 		_, err := NoRedirect(nil).Get(srv.URL)
-		if e := NewTransportError(err); e.Temporary() || !strings.Contains(e.Error(), "certificate") {
-			t.Errorf("error %q, temporary %v, want a permanent one about the certificate", e, e.Temporary())
+		if e := NewTransportError(err); e.Retryable() || !strings.Contains(e.Error(), "certificate") {
+			t.Errorf("error %q, retryable %v, want a permanent one about the certificate", e, e.Retryable())
 		}
 	})
 	t.Run("not HTTP", func(t *testing.T) {
@@ -82,8 +82,8 @@ func TestTransportErrorFromNetwork(t *testing.T) {
 			_ = conn.Close()
 		}()
 		_, err = NoRedirect(nil).Get("http://" + ln.Addr().String())
-		if e := NewTransportError(err); strings.Contains(e.Error(), "canary") || !e.Temporary() {
-			t.Errorf("error %q, temporary %v, want a temporary one without the server's words", e, e.Temporary())
+		if e := NewTransportError(err); strings.Contains(e.Error(), "canary") || !e.Retryable() {
+			t.Errorf("error %q, retryable %v, want a retryable one without the server's words", e, e.Retryable())
 		}
 		_ = ln.Close()
 		<-done
@@ -92,8 +92,8 @@ func TestTransportErrorFromNetwork(t *testing.T) {
 		srv := httptest.NewServer(http.NotFoundHandler())
 		srv.Close()
 		_, err := NoRedirect(nil).Get(srv.URL)
-		if e := NewTransportError(err); !e.Temporary() || !strings.Contains(e.Error(), "connection refused") {
-			t.Errorf("error %q, temporary %v, want a temporary one that says refused", e, e.Temporary())
+		if e := NewTransportError(err); !e.Retryable() || !strings.Contains(e.Error(), "connection refused") {
+			t.Errorf("error %q, retryable %v, want a retryable one that says refused", e, e.Retryable())
 		}
 	})
 }

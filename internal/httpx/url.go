@@ -1,12 +1,13 @@
 package httpx
 
 import (
-	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
+	"github.com/mcptokens/mcptokens/internal/shown"
 )
 
 // ErrInsecureURL is what every error of CheckURL is.
@@ -16,9 +17,14 @@ var ErrInsecureURL = errtext.New("URL not allowed")
 // to this machine (OAuth 2.1 section 1.5), with a host and without user information or a
 // fragment. The error names field, says what to do and is ErrInsecureURL; of raw it repeats
 // at most scheme and host, as the rest may hold secrets.
-func CheckURL(field, raw string) (*url.URL, error) {
-	refuse := func(reason string) (*url.URL, error) {
-		return nil, errtext.Errorf(ErrInsecureURL, "%s %s", field, reason)
+func CheckURL(field, raw string) (*url.URL, error) { return CheckURLIn(nil, field, raw) }
+
+// CheckURLIn is CheckURL with the exceptions of n: http is also for its hosts, and the error says
+// where to name one. A nil n has no exceptions and cannot be given any, as for the program's own
+// redirect URIs.
+func CheckURLIn(n Network, field, raw string) (*url.URL, error) {
+	refuse := func(reason string, args ...any) (*url.URL, error) {
+		return nil, errtext.Errorf(ErrInsecureURL, field+" "+reason, args...)
 	}
 	if raw == "" {
 		return refuse("is empty: set an absolute https URL")
@@ -31,10 +37,16 @@ func CheckURL(field, raw string) (*url.URL, error) {
 	switch {
 	case u.Scheme == "" || u.Opaque != "" || u.Hostname() == "":
 		return refuse("is not absolute: set scheme and host, as in https://example.com/path")
-	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
-		return refuse(fmt.Sprintf("is %q, unencrypted: use https (http is for localhost, 127.0.0.0/8 and [::1] only)", Origin(u)))
+	case (u.Scheme == "https" || u.Scheme == "http") && !isHost(u):
+		return refuse("has a host that is neither a name in ASCII (letters, digits, hyphens, dots) nor an IP address: write an international name in its xn-- form")
+	case !shown.Visible(raw):
+		return refuse("has characters that cannot be seen: percent-encode them")
+	case u.Scheme == "http" && !IsLoopback(u.Hostname()) && n == nil:
+		return refuse("is %q, unencrypted: use https (http is for localhost, 127.0.0.0/8 and [::1] only)", Origin(u))
+	case u.Scheme == "http" && !IsLoopback(u.Hostname()) && !n.PlainHTTP(u):
+		return refuse("is %q, unencrypted: use https, or set Config.Network.PlainHTTP to include %s", Origin(u), shownHost(u.Host))
 	case u.Scheme != "https" && u.Scheme != "http":
-		return refuse(fmt.Sprintf("has the scheme %q: use https", u.Scheme))
+		return refuse("has the scheme %q: use https", u.Scheme)
 	case u.User != nil:
 		return refuse("contains a user name or password: remove it")
 	case strings.Contains(raw, "#"):
@@ -42,6 +54,41 @@ func CheckURL(field, raw string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// isHost reports whether u's host is a host name or an IP address, and its port a number (RFC 3986
+// section 3.2). url.Parse takes nearly any character there, also as %2f; browsers, resolvers and
+// the programs that open a URL differ in what they make of those.
+func isHost(u *url.URL) bool {
+	if port := u.Port(); port != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+	}
+	name := u.Hostname()
+	if strings.Contains(name, ":") || strings.HasPrefix(u.Host, "[") {
+		address, zone, _ := strings.Cut(name, "%")
+		addr, err := netip.ParseAddr(address)
+		return err == nil && addr.Is6() && (zone == "" || isHostName(canonicalHost(zone)))
+	}
+	return isHostName(canonicalHost(name))
+}
+
+// ShownURL is a URL as it may be shown: scheme, host and path, cleaned and bounded. Its user, query
+// and fragment may hold secrets. It is empty if raw is not an absolute URL.
+func ShownURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return shown.Text(Origin(u) + u.EscapedPath())
+}
+
+// InMemory is the address of servers that package authtest keeps in memory. It is one of
+// this machine's (RFC 1122 section 3.2.1.3) that nothing else is likely to use.
+const InMemory = "127.65.84.1"
+
+// IsInMemory reports whether a URL leads to such a server.
+func IsInMemory(raw string) bool { return strings.HasPrefix(raw, "http://"+InMemory+":") }
 
 // IsLoopback reports whether host, without port or brackets, is this machine: localhost,
 // 127.0.0.0/8 or ::1. Names below .localhost are not: RFC 6761 section 6.3 gives them to

@@ -18,6 +18,11 @@ func TestCheckURL(t *testing.T) {
 		"http://127.0.0.1:8080/",
 		"http://127.8.9.10/",
 		"http://[::1]:8080/",
+		"https://[2001:db8::1]:8443/",
+		"https://[fe80::1%25eth0]/",
+		"https://xn--bcher-kva.example./",
+		"https://my_host-1:65535/",
+		"https://as.example.com/caf\u00e9/%20",
 	} {
 		if u, err := CheckURL("token_endpoint", raw); err != nil || u.String() == "" {
 			t.Errorf("CheckURL(%q) = %v, %v, want no error", raw, u, err)
@@ -25,6 +30,22 @@ func TestCheckURL(t *testing.T) {
 	}
 
 	refused := []struct{ name, raw, why string }{
+		{"bidirectional host", "https://as\u202e.example/canary", "has a host"},
+		{"control character in the host", "https://as\u009b.example/canary", "has a host"},
+		{"escaped host", "https://%E2%80%AE.example/canary", "has a host"},
+		{"host with a slash", "https://a%2fb.example/canary", "is not a URL"},
+		{"host for a shell", "https://$(canary)/", "has a host"},
+		{"host with quotes", "https://a'canary'.example/", "has a host"},
+		{"host with an ampersand", "https://a&canary.exe/", "has a host"},
+		{"international host", "https://b\u00fccher.example/canary", "xn--"},
+		{"look-alike host", "https://\u0430s.example.com/canary", "xn--"},
+		{"zone", "https://[fe80::1%25\u202ecanary]/", "has a host"},
+		{"no address", "https://[canary]/", "is not a URL"},
+		{"IPv4 in brackets", "https://[10.0.0.1]/canary", "is not a URL"},
+		{"port", "https://as.example.com:99999/canary", "has a host"},
+		{"long host", "https://" + strings.Repeat("h", 300) + "/canary", "has a host"},
+		{"bidirectional path", "https://as.example.com/\u202ecanary", "cannot be seen"},
+		{"zero-width query", "https://as.example.com/?\u200bcanary", "cannot be seen"},
 		{"empty", "", "is empty"},
 		{"unparsable", "https://as.example.com:canary/", "is not a URL"},
 		{"control character", "https://as.example.com/\ncanary", "is not a URL"},

@@ -63,11 +63,12 @@ func newFleet(t *testing.T, at storeAt, eager bool, cfg authtest.Config) *fleet 
 	f := &fleet{t: t, srv: srv, crew: make(map[string]*process)}
 	f.res = srv.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{}}`)
-	}), authtest.Protection{})
+	}), authtest.Protection{MethodScopes: map[string][]string{moreMethod: {moreScope}}})
 	f.job = job{
 		Store: at, Resource: f.res.URL, Goroutines: 4, Eager: eager,
 		Server: auth.Server{
 			Issuer: srv.Issuer, TokenEndpoint: srv.Endpoint(authtest.TokenEndpoint), AuthorizationEndpoint: srv.Endpoint(authtest.AuthorizeEndpoint),
+			RegistrationEndpoint: srv.Endpoint(authtest.RegistrationEndpoint),
 		},
 	}
 	view, closeStore, err := at.open()

@@ -3,6 +3,7 @@
 package manyprocs
 
 import (
+	"errors"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store/keyringstore"
 	"github.com/mcptokens/mcptokens/internal/realservers"
 )
 
@@ -66,6 +70,47 @@ func TestRealProcessesAreKilled(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// A login for all on what real servers keep. Of the keyring there is one for all
+// processes of a test, so these are not parallel.
+func TestRealOneLoginForProcesses(t *testing.T) {
+	for name, at := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Run("one login", func(t *testing.T) { oneLogin(t, at) })
+			t.Run("taken over", func(t *testing.T) { loginIsTakenOver(t, at) })
+			if at.Locks == "" { // past which nothing can be put into a keyring
+				t.Run("goes back", func(t *testing.T) { goesBack(t, at) })
+				t.Run("damaged", func(t *testing.T) { isDamaged(t, at) })
+			}
+		})
+	}
+}
+
+func TestRealProcessesShareServers(t *testing.T) {
+	for name, at := range servers(t) {
+		t.Run(name, func(t *testing.T) { share(t, at, 3*short) })
+	}
+}
+
+// servers are the stores that are more than a file.
+func servers(t *testing.T) map[string]storeAt {
+	t.Helper()
+	desktop := realservers.StartDesktop(t)
+	locks := filepath.Join(desktop.Dir, "locks")
+	s, err := keyringstore.Open("mcptokens manyprocs", keyringstore.WithLockDir(locks))
+	if err != nil {
+		t.Fatal(err)
+	}
+	desktop.StartKeyring("pw", func() bool {
+		_, err := s.Load(t.Context(), auth.Key{Resource: "https://mcp.example"})
+		return errors.Is(err, auth.ErrNotFound)
+	})
+	return map[string]storeAt{
+		"keyring":    {Locks: locks},
+		"postgresql": {PostgreSQL: realservers.StartPostgreSQL(t), Lease: lease},
+		"redis":      {Redis: redisServer(t), Lease: lease},
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 
 // A process is suspended while the answer to its token request is on the way.
 // It keeps the lock of the file, so that nobody else sends the refresh token
-// that is being spent: they wait, say what they wait for, and serve what they
-// have. When it goes on it finds the answer, stores it, and all is well.
+// that is being spent: they wait, say what they wait for if it takes too long, and
+// serve what they have. When it goes on it finds the answer, stores it, and all is well.
 func TestSuspendedAmidstARequestOnAFile(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, storeAt{Dir: filepath.Join(t.TempDir(), "tokens")}, true, authtest.Config{AccessTokenTTL: time.Hour})
@@ -24,7 +24,7 @@ func TestSuspendedAmidstARequestOnAFile(t *testing.T) {
 	sent := f.srv.Counts().Token
 
 	f.uneasily(true)
-	f.job.RefreshTimeout = 2 * time.Second
+	f.job.RefreshTimeout, f.job.AnswerTimeout = 2*time.Second, time.Second
 	second := f.start()
 	f.expect(second, sayError+" auth: store: lock", "suspended")
 	if n := f.srv.Counts().Token; n != sent {
@@ -131,9 +131,8 @@ func suspendedBeforeSending(t *testing.T, at storeAt) {
 	}
 
 	second := f.start()
-	f.await(second) // after the lease, of which it has none
+	f.await(second) // after the lease, which the first finds lost by its own clock
 	f.srv.ClearFaults(authtest.MetadataEndpoint)
-	<-time.After(f.job.RefreshTimeout) // by the clocks of the first, too, its time is over
 	f.resume(first)
 	f.await(first)
 	f.uneasily(false)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/internal/filelock"
 )
 
 // What can happen to the files of a process while it runs. It is the same each
@@ -58,7 +59,7 @@ func TestTroubleWithFiles(t *testing.T) {
 	}
 }
 
-// trouble is made and mended by somebody else. aside is a place for a file.
+// trouble is made, and fixed, by another process. aside is a place for a file.
 type trouble struct {
 	make, mend func(t *testing.T, f *fleet, p *process, aside string)
 	says       string
@@ -71,12 +72,7 @@ func (tc trouble) run(t *testing.T, dir string) {
 		for up := filepath.Dir(dir); up != filepath.Clean(os.TempDir()); up = filepath.Dir(up) {
 			must(t, os.Chmod(up, 0o711)) // for nobody to get there
 		}
-		must(t, filepath.Walk(dir, func(path string, _ os.FileInfo, err error) error {
-			if err != nil {
-				return err
-			}
-			return os.Chown(path, nobody, nobody)
-		}))
+		give(t, dir, nobody)
 	}
 	p := f.start()
 	f.await(p)
@@ -101,30 +97,35 @@ func (tc trouble) run(t *testing.T, dir string) {
 	f.uneasily(false)
 	f.stop()
 	f.harmless()
+	if os.Getuid() == 0 {
+		give(t, dir, 0) // what is another user's is not used
+	}
 	f.check()
+}
+
+// give makes a directory and all that is in it a user's.
+func give(t *testing.T, dir string, user int) {
+	t.Helper()
+	must(t, filepath.Walk(dir, func(path string, _ os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, user, user)
+	}))
 }
 
 // locked does something while no refresh is under way: what one stores would
 // replace a link.
 func (f *fleet) locked(do func()) {
 	f.t.Helper()
-	unlock, err := f.view.Lock(f.t.Context(), f.key())
+	// By the lock's file: the directory is not this process's, if that is root.
+	unlock, err := new(filelock.Locker).Lock(f.t.Context(), filepath.Join(f.job.Store.Dir, f.key().ID()+".lock"))
 	must(f.t, err)
 	defer unlock()
 	do()
 }
 
-// record is the file of the workers' token.
-func (f *fleet) record() string { return filepath.Join(f.job.Store.Dir, f.key().ID()+".json") }
-
 func tell(t *testing.T, p *process, s os.Signal) {
 	t.Helper()
 	must(t, p.cmd.Process.Signal(s))
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -1,29 +1,29 @@
 package manyprocs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/browser"
 	"github.com/mcptokens/mcptokens/auth/grant"
-	"github.com/mcptokens/mcptokens/auth/store/filestore"
-	"github.com/mcptokens/mcptokens/auth/store/redisstore"
 )
 
 // jobVariable holds the job of a process that is a worker and no test.
@@ -34,6 +34,12 @@ const workerHeader = "X-Worker"
 
 // clientID is registered in advance.
 const clientID = "many"
+
+// Who calls moreMethod needs moreScope.
+const (
+	moreMethod = "resources/read"
+	moreScope  = "mcp:write"
+)
 
 func TestMain(m *testing.M) {
 	if raw := os.Getenv(jobVariable); raw != "" {
@@ -62,35 +68,20 @@ type job struct {
 	// Eager workers refresh all the time, and cannot log in. The others do what
 	// an MCP client does.
 	Eager bool
+	// Authorize has a worker log in where there is no token, and say which one it has.
+	Authorize bool
+	// Register has it register a client of its own.
+	Register bool
+	// Method is what it calls. Default: ping.
+	Method string
 	// Clock steps through these times that the worker's clock is ahead of the
 	// others', one each half second. Default: it is right.
 	Clock []time.Duration
-	// RefreshTimeout is the manager's. Default: as there.
-	RefreshTimeout time.Duration
+	// RefreshTimeout and AnswerTimeout are the manager's. Default: as there.
+	RefreshTimeout, AnswerTimeout time.Duration
 	// Limited workers are run by nobody in particular, if they can be, and take
 	// their disk for full from fillSignal to drainSignal.
 	Limited bool
-}
-
-// storeAt is where the store is: one of both.
-type storeAt struct {
-	Dir   string
-	Redis string
-	Lease time.Duration
-}
-
-// open opens the store, with a function that closes it.
-func (at storeAt) open() (auth.Store, func(), error) {
-	if at.Dir != "" {
-		s, err := filestore.Open(at.Dir)
-		return s, func() {}, err
-	}
-	client := redis.NewClient(&redis.Options{Addr: at.Redis, ContextTimeoutEnabled: true})
-	s := redisstore.New(client, redisstore.WithLease(at.Lease))
-	return s, func() {
-		_ = s.Close()
-		_ = client.Close()
-	}, nil
 }
 
 // config is a manager's configuration for the job.
@@ -98,7 +89,10 @@ func (j job) config(s auth.Store) auth.Config {
 	cfg := auth.Config{
 		Resource: j.Resource, Server: &j.Server, Client: auth.Client{ID: clientID}, Store: s,
 		HTTPClient:     &http.Client{Transport: named{j.Worker, http.DefaultTransport}, Timeout: 10 * time.Second},
-		RefreshTimeout: j.RefreshTimeout,
+		RefreshTimeout: j.RefreshTimeout, AnswerTimeout: j.AnswerTimeout,
+	}
+	if j.Register {
+		cfg.Client = auth.Client{}
 	}
 	if !j.Eager {
 		cfg.Grant = grant.AuthorizationCode{UserAgent: browser.Headless{}}
@@ -189,17 +183,21 @@ func work(raw string) error {
 // run is what each goroutine does.
 func (w *worker) run(ctx context.Context) {
 	for pause(ctx, rand.N(50*time.Millisecond)) {
-		err := w.call(ctx)
+		tok, err := w.call(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
+		case err == nil && w.Authorize:
+			w.say(sayReady + " " + mark(tok))
 		case err == nil:
 			w.say(sayReady)
 		case dead(err):
 			w.say(sayDead)
-		case w.Eager && rejected(err):
-			// Families die so often here that a manager takes the server for one
-			// that rejects whatever it is shown, and waits before it goes on.
+		case rejected(err):
+			// Families of eager workers die so often that a manager takes the server
+			// for one that rejects whatever it is shown, and waits before it goes on.
+			// On a slow machine tokens that live for a second die on their way, some
+			// in a row. What the server accepts is counted, and has to be enough.
 		default:
 			w.say(sayError + " " + strings.ReplaceAll(err.Error(), "\n", " "))
 		}
@@ -238,38 +236,50 @@ func (w *worker) say(what string) {
 	}
 }
 
+// mark names a token in what is said.
+func mark(t *auth.Token) string {
+	h := fnv.New64()
+	_, _ = io.WriteString(h, t.RefreshToken)
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
 // call gets a token and shows it to the MCP server. A token may die on its way,
 // once or twice when they live for a second.
-func (w *worker) call(ctx context.Context) error {
+func (w *worker) call(ctx context.Context) (*auth.Token, error) {
 	get := w.manager.Token
-	if w.Eager {
+	switch {
+	case w.Eager:
 		get = w.manager.Refresh
+	case w.Authorize:
+		get = w.manager.Authorize
 	}
 	tok, err := get(ctx)
 	for range 5 {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var status int
 		if status, err = w.present(ctx, tok); err != nil {
-			return err
+			return nil, err
 		}
 		switch status {
 		case http.StatusOK:
 			w.accepted.Add(1)
-			return nil
+			return tok, nil
 		case http.StatusUnauthorized:
 			w.rejected.Add(1)
 			tok, err = w.manager.Resolve(ctx, tok, auth.Challenge{Status: status, Scheme: "Bearer", Error: "invalid_token"})
+		case http.StatusForbidden:
+			tok, err = w.manager.Resolve(ctx, tok, auth.Challenge{Status: status, Scheme: "Bearer", Error: "insufficient_scope", Scopes: []string{moreScope}})
 		default:
-			return fmt.Errorf("the MCP server answered %d", status)
+			return nil, fmt.Errorf("the MCP server answered %d", status)
 		}
 	}
-	return errors.New("the MCP server took none of five tokens")
+	return nil, errors.New("the MCP server took none of five tokens")
 }
 
 func (w *worker) present(ctx context.Context, tok *auth.Token) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.Resource, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.Resource, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"`+cmp.Or(w.Method, "ping")+`"}`))
 	if err != nil {
 		return 0, err
 	}

@@ -143,13 +143,13 @@ func EndlessHeader(conn io.Writer, _ *http.Request) {
 // pace is how long the slow ones wait between two bytes.
 const pace = 5 * time.Second
 
-// SlowHeader says one byte of a header every few seconds, for ever.
+// SlowHeader says one byte of a header every few seconds, forever.
 func SlowHeader(conn io.Writer, _ *http.Request) {
 	_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nX-Padding: ")
 	dribble(conn, err)
 }
 
-// SlowBody says one byte of a JSON document every few seconds, for ever.
+// SlowBody says one byte of a JSON document every few seconds, forever.
 func SlowBody(status int, header string) Handler {
 	return func(conn io.Writer, _ *http.Request) {
 		_, err := fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\n%s\r\n{\"padding\":\"", status, http.StatusText(status), lines(header))

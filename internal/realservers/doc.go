@@ -7,6 +7,6 @@
 //
 // A test kit agrees with the client that it was written for; a certified server
 // does not have to. What is started ends with the test, and its output is
-// logged if the test failed. .ci/run installs what is needed: by hand, run
-// npm ci in a copy of .ci/servers and name that folder in MCPTOKENS_SERVERS.
+// logged if the test failed. .ci/run installs what is needed, under the heading
+// "servers for the tests against real ones"; MCPTOKENS_SERVERS names the folder.
 package realservers

@@ -40,10 +40,11 @@ const events = {};
 const count = (name) => { events[name] = (events[name] ?? 0) + 1; };
 for (const name of [
   'access_token.saved', 'refresh_token.saved', 'refresh_token.consumed', 'grant.revoked', 'registration_create.success',
+  'pushed_authorization_request.success',
 ]) provider.on(name, () => count(name));
 for (const name of [
   'authorization.error', 'device_authorization.error', 'grant.error', 'introspection.error',
-  'registration_create.error', 'revocation.error', 'server_error',
+  'pushed_authorization_request.error', 'registration_create.error', 'revocation.error', 'server_error',
 ]) {
   provider.on(name, (ctx, err) => {
     count(`${name} ${err.error ?? err.name}`);

@@ -37,9 +37,9 @@ func FreePort(t testing.TB) string {
 	return port
 }
 
-// Start runs cmd until the test ends and returns when each of the URLs answers,
-// with whatever status.
-func Start(t testing.TB, cmd *exec.Cmd, ready ...string) {
+// Start runs cmd until the test ends, or until stop is called, and returns when
+// each of the URLs answers, with whatever status.
+func Start(t testing.TB, cmd *exec.Cmd, ready ...string) (stop func()) {
 	t.Helper()
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -51,9 +51,12 @@ func Start(t testing.TB, cmd *exec.Cmd, ready ...string) {
 		defer close(exited)
 		_ = cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	stop = func() {
 		_ = cmd.Process.Kill()
 		<-exited
+	}
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			t.Logf("%s:\n%s", cmd, &log)
 		}
@@ -73,6 +76,7 @@ func Start(t testing.TB, cmd *exec.Cmd, ready ...string) {
 			}
 		}
 	}
+	return stop
 }
 
 func answers(client *http.Client, url string) bool {

@@ -42,7 +42,7 @@ func newUser(w *world, kind int, store auth.Store) *user {
 	case 0: // logs in, with a client that is registered on demand
 		cfg.Grant = grant.AuthorizationCode{UserAgent: browser.Headless{Client: w.as.Client()}}
 	case 1: // acts for itself
-		cfg.Client = auth.Client{ID: serviceID, Secret: serviceSecret}
+		cfg.Client = auth.Client{ID: serviceID, Secret: serviceSecret, Issuer: w.as.Issuer}
 		cfg.Grant = grant.ClientCredentials{}
 	default: // was given a token, and can only refresh it
 		cfg.Client = auth.Client{ID: seedID}

@@ -3,47 +3,35 @@
 package storeflag
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/store/filestore"
 	"github.com/mcptokens/mcptokens/auth/store/keyringstore"
-	"github.com/mcptokens/mcptokens/auth/store/redisstore"
 )
 
-// Open opens what name says: file, file:DIR, keyring, under the name of service,
-// or a redis:// URL. close releases it. An empty name is the default store,
-// memory.
-func Open(name, service string) (store auth.Store, close func(), err error) {
-	nothing := func() {}
-	kind, rest, _ := strings.Cut(name, ":")
+// Open opens what name says: file, the directory of program, file:DIR, or keyring,
+// under the name of program. An empty name is the default store, memory.
+func Open(name, program string) (auth.Store, error) {
+	kind, dir, _ := strings.Cut(name, ":")
 	switch {
 	case name == "":
-		return nil, nothing, nil
+		return nil, nil
+	case name == "file":
+		return opened(filestore.OpenFor(program))
 	case kind == "file":
-		s, err := filestore.Open(rest)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s, nothing, nil
+		return opened(filestore.Open(dir))
 	case name == "keyring":
-		s, err := keyringstore.Open(service)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s, nothing, nil
-	case kind == "redis", kind == "rediss":
-		o, err := redis.ParseURL(name)
-		if err != nil {
-			return nil, nil, errors.New("-store is not a Redis URL such as redis://localhost:6379/0")
-		}
-		client := redis.NewClient(o)
-		s := redisstore.New(client)
-		return s, func() { _ = s.Close(); _ = client.Close() }, nil
+		return opened(keyringstore.Open(program))
 	}
-	return nil, nil, fmt.Errorf("-store must be file, file:DIR, keyring or redis://…, not %q", kind)
+	return nil, fmt.Errorf("-store must be file, file:DIR or keyring, not %q", kind)
+}
+
+// opened keeps a nil pointer out of the interface.
+func opened[S auth.Store](s S, err error) (auth.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 var children = map[string]func(dir string) error{
 	"hold the lock":      holdLock,
 	"hold the swap lock": holdSwapLock,
-	"save for ever":      saveForEver,
+	"save forever":       saveForEver,
 	"increment":          increment,
 	"read only":          readOnly,
 	"disk full":          diskFull,

@@ -7,8 +7,9 @@ import (
 )
 
 // ErrUnsafe is the cause of an [*Error] about a file or directory that the
-// store does not use as it is: others can read it, it is a link, or no file.
-var ErrUnsafe = errtext.New("not safe to use")
+// store does not use as it is: others can read it, it is another user's, it is
+// a link, or no file, or too large for a record.
+var ErrUnsafe = errtext.Permanent("not safe to use")
 
 // Error is a failure that has to do with a file. It never holds what is in it.
 type Error struct {
@@ -16,17 +17,17 @@ type Error struct {
 	Op string
 	// Path is the file or the directory.
 	Path string
-	// Err is the cause: [ErrUnsafe], [auth.ErrCorruptRecord],
-	// [auth.ErrNewerRecord], an error of a context, or the operating system's,
+	// Err is the cause: [ErrUnsafe], [store.ErrCorrupt],
+	// [store.ErrNewer], an error of a context, or the operating system's,
 	// such as [fs.ErrPermission].
-	Err error
+	Err error `json:"-"`
 	// Advice says what to do, or what was done; it may be empty.
 	Advice string
 }
 
 // Error describes what went wrong and what to do.
 func (e *Error) Error() string {
-	s := "filestore: " + e.Op + " " + e.Path + ": " + strings.TrimPrefix(errtext.Describe(e.Err), "auth: ")
+	s := "filestore: " + e.Op + " " + e.Path + ": " + strings.TrimPrefix(errtext.Describe(e.Err), "store: ")
 	if e.Advice != "" {
 		s += "; " + e.Advice
 	}
@@ -35,6 +36,3 @@ func (e *Error) Error() string {
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
-
-// SafeText is Error: it holds no secret.
-func (e *Error) SafeText() string { return e.Error() }

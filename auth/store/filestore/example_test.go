@@ -20,9 +20,9 @@ func Example() {
 	}
 	defer func() { _ = os.RemoveAll(home) }()
 
-	store, err := filestore.Open(filepath.Join(home, "tokens")) // "" for the usual place
+	store, err := filestore.Open(filepath.Join(home, "tokens")) // OpenFor("my-client") for the usual place
 	if err != nil {
-		fmt.Println(err) // says which file is wrong and what mends it
+		fmt.Println(err) // says which file is wrong and how to fix it
 		return
 	}
 	manager, err := auth.NewManager(auth.Config{Resource: "https://mcp.example/mcp", Store: store})
@@ -38,7 +38,7 @@ func Example() {
 	// Output: 1 credential stored
 }
 
-// The text of the error says which mode is wrong and how to mend it.
+// The text of the error says which mode is wrong and how to fix it.
 func ExampleOpen_unsafe() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -46,6 +46,7 @@ func ExampleOpen_unsafe() {
 		return
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	_ = os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o600) // an empty one is made private
 	_ = os.Chmod(dir, 0o755)
 	_, err = filestore.Open(dir)
 	fmt.Println(errors.Is(err, filestore.ErrUnsafe))

@@ -9,32 +9,46 @@ import (
 	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
+// maxFile is how large a file may be that is read: a record of a few tokens
+// has some kilobytes.
+const maxFile = 4 << 20
+
 // readPrivate reads a file that nobody else can read; it follows no link. A
 // file that is not there is [fs.ErrNotExist], within an *Error as all else.
-func readPrivate(path string) ([]byte, error) {
+func readPrivate(path string) ([]byte, fs.FileInfo, error) {
 	f, err := openNoFollow(path)
 	if err != nil {
 		if at, statErr := os.Lstat(path); statErr == nil && !at.Mode().IsRegular() {
-			return nil, irregular(path, at)
+			return nil, nil, irregular(path, at)
 		}
-		return nil, &Error{Op: "read", Path: path, Err: err}
+		return nil, nil, &Error{Op: "read", Path: path, Err: err}
 	}
 	defer func() { _ = f.Close() }()
 	at, err := f.Stat()
 	if err != nil {
-		return nil, &Error{Op: "read", Path: path, Err: err}
+		return nil, nil, &Error{Op: "read", Path: path, Err: err}
 	}
 	if !at.Mode().IsRegular() {
-		return nil, irregular(path, at)
+		return nil, nil, irregular(path, at)
 	}
 	if err := private("read", path, at); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	data, err := io.ReadAll(f)
+	if at.Size() > maxFile {
+		return nil, nil, tooLarge(path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, &Error{Op: "read", Path: path, Err: err}
+		return nil, nil, &Error{Op: "read", Path: path, Err: err}
 	}
-	return data, nil
+	if len(data) > maxFile { // it grew meanwhile
+		return nil, nil, tooLarge(path)
+	}
+	return data, at, nil
+}
+
+func tooLarge(path string) error {
+	return &Error{Op: "read", Path: path, Err: errtext.Errorf(ErrUnsafe, "larger than 4 MiB, which no record is"), Advice: "remove it"}
 }
 
 func irregular(path string, at fs.FileInfo) error {

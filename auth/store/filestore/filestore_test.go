@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store"
 	"github.com/mcptokens/mcptokens/auth/store/filestore"
 	"github.com/mcptokens/mcptokens/auth/store/storetest"
 )
@@ -67,8 +68,11 @@ func fails(t *testing.T, err, is error, texts ...string) {
 	if !errors.Is(err, is) || !errors.As(err, &e) {
 		t.Fatalf("error %v (%T); want an *Error that is %v", err, err, is)
 	}
-	if e.SafeText() != err.Error() {
-		t.Errorf("SafeText = %q, but Error = %q", e.SafeText(), err)
+	if is == store.ErrNewer || is == store.ErrCorrupt || is == filestore.ErrUnsafe {
+		var says interface{ Retryable() bool }
+		if !errors.As(err, &says) || says.Retryable() {
+			t.Errorf("error %q does not say that it is permanent", err)
+		}
 	}
 	for _, want := range texts {
 		if !strings.Contains(err.Error(), want) {
@@ -100,15 +104,37 @@ func TestDefaultDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := open(t, "").Dir(), filepath.Join(config, "mcptokens"); got != want {
+	s, err := filestore.OpenFor("my-client.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.Dir(), filepath.Join(config, "mcptokens", "my-client.2"); got != want {
 		t.Errorf("Dir = %q, want %q", got, want)
+	}
+	other, err := filestore.OpenFor("another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, 0)
+	if _, err := other.Load(t.Context(), key); !errors.Is(err, auth.ErrNotFound) {
+		t.Errorf("another program's record: %v", err)
 	}
 	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "AppData", "home"} {
 		t.Setenv(name, "")
 	}
-	_, err = filestore.Open("")
+	_, err = filestore.OpenFor("my-client")
 	if err == nil || !strings.Contains(err.Error(), "XDG_CONFIG_HOME") {
-		t.Errorf("Open without a home: %v", err)
+		t.Errorf("OpenFor without a home: %v", err)
+	}
+	_, err = filestore.Open("")
+	var config2 *auth.ConfigError
+	if !errors.As(err, &config2) || !strings.Contains(err.Error(), "OpenFor") {
+		t.Errorf("Open without a directory: %v", err)
+	}
+	for _, name := range []string{"", ".", "..", "-x", "a/b", `a\b`, "C:", "a b", "ä", strings.Repeat("a", 65)} {
+		if _, err := filestore.OpenFor(name); !errors.As(err, &config2) {
+			t.Errorf("OpenFor(%q): %v", name, err)
+		}
 	}
 }
 
@@ -125,11 +151,11 @@ func TestRelativeDirectory(t *testing.T) {
 // A record that is not whole is kept for a person to look at, once, and is
 // then no record: somebody has to log in again, nobody is stuck.
 func TestCorrupt(t *testing.T) {
-	whole, err := auth.EncodeRecord(key, record(7))
+	whole, err := store.Encode(key, record(7))
 	if err != nil {
 		t.Fatal(err)
 	}
-	unsaved, err := auth.EncodeRecord(key, record(0))
+	unsaved, err := store.Encode(key, record(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +186,7 @@ func TestCorrupt(t *testing.T) {
 				case "Probe":
 					err = s.Probe(t.Context(), key)
 				}
-				fails(t, err, auth.ErrCorruptRecord, path, "moved to "+path+".corrupt-2")
+				fails(t, err, store.ErrCorrupt, path, "moved to "+path+".corrupt-2")
 
 				aside, _ := filepath.Glob(path + ".corrupt-*")
 				if len(aside) != 1 || read(t, aside[0]) != content {
@@ -192,7 +218,7 @@ func TestCorruptAndLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := s.Load(t.Context(), key)
-	fails(t, err, auth.ErrCorruptRecord, path)
+	fails(t, err, store.ErrCorrupt, path)
 	if read(t, path) != "half" {
 		t.Error("the file is another one")
 	}
@@ -200,7 +226,7 @@ func TestCorruptAndLocked(t *testing.T) {
 
 // What a newer version wrote, and what belongs to another key, is not touched.
 func TestNotOurs(t *testing.T) {
-	other, err := auth.EncodeRecord(auth.Key{Subject: "mallory"}, record(1))
+	other, err := store.Encode(auth.Key{Subject: "mallory"}, record(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +234,7 @@ func TestNotOurs(t *testing.T) {
 		content string
 		is      error
 	}{
-		"newer":       {`{"version":99,"x":"` + secret + `"}`, auth.ErrNewerRecord},
+		"newer":       {`{"version":99,"x":"` + secret + `"}`, store.ErrNewer},
 		"another key": {string(other), filestore.ErrUnsafe},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -232,7 +258,7 @@ func TestNotOurs(t *testing.T) {
 func TestGenerationsWithoutClock(t *testing.T) {
 	s, path, g := stored(t)
 	ahead := g + uint64(24*time.Hour/time.Microsecond)
-	data, err := auth.EncodeRecord(key, record(ahead))
+	data, err := store.Encode(key, record(ahead))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +329,7 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// An ended context is told as it is, and nothing is begun.
+// The error of an ended context is returned as it is, and nothing is begun.
 func TestEndedContext(t *testing.T) {
 	s, _, g := stored(t)
 	ctx, cancel := canceled(t)

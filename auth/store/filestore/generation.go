@@ -22,7 +22,7 @@ func generation(r *auth.Record) uint64 {
 // clock does: in microseconds, it is ahead of any count of saves.
 func (s *Store) firstGeneration(key auth.Key) uint64 {
 	var last uint64
-	if data, err := readPrivate(s.path(key, ".gone")); err == nil {
+	if data, _, err := readPrivate(s.path(key, ".gone")); err == nil {
 		last, _ = strconv.ParseUint(string(data), 10, 64)
 	}
 	return max(last+1, uint64(time.Now().UnixMicro()))

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mcptokens/mcptokens/auth/store"
 	"github.com/mcptokens/mcptokens/auth/store/filestore"
 )
 
@@ -142,14 +143,95 @@ func intact(t *testing.T, elsewhere, before string) {
 	}
 }
 
-// A directory that is a link is the user's choice: dotfiles are kept so.
+// A directory that is a link may lead to another tomorrow, also while the
+// program runs.
 func TestLinkedDirectory(t *testing.T) {
 	s, _, g := stored(t)
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(s.Dir(), link); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := open(t, link).Load(t.Context(), key); err != nil || r.Generation != g {
-		t.Errorf("Load: %v, %v", r, err)
+	_, err := filestore.Open(link)
+	fails(t, err, filestore.ErrUnsafe, link, "a symbolic link", "the directory that it leads to")
+	moved := s.Dir() + "-moved"
+	if err := os.Rename(s.Dir(), moved); err != nil {
+		t.Fatal(err)
 	}
+	if err := os.Symlink(moved, s.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Save(t.Context(), key, record(g))
+	fails(t, err, filestore.ErrUnsafe, s.Dir(), "a symbolic link")
+	_, err = s.Lock(t.Context(), key)
+	fails(t, err, filestore.ErrUnsafe, s.Dir(), "a symbolic link")
+}
+
+// A directory in which there is nothing yet is made private, whatever its mode.
+func TestEmptyDirectory(t *testing.T) {
+	for _, loose := range []os.FileMode{0o755, 0o750, 0o777, 0o711, 0o700} {
+		dir := t.TempDir()
+		chmod(t, dir, loose)
+		s := open(t, dir)
+		mode(t, dir, 0o700)
+		save(t, s, 0)
+	}
+	// One with something in it is not: it may have been read, or planted.
+	dir := t.TempDir()
+	chmod(t, dir, 0o755)
+	write(t, filepath.Join(dir, "something"), "")
+	_, err := filestore.Open(dir)
+	fails(t, err, filestore.ErrUnsafe, `chmod 700 "`+dir+`"`)
+	mode(t, dir, 0o755)
+}
+
+// What belongs to another user is not used, whoever this one is.
+func TestOthersFiles(t *testing.T) {
+	if os.Getuid() != 0 {
+		// Nobody but root can give files away. Root's own directory has to do:
+		// it is open to others besides, but the owner is looked at first.
+		_, err := filestore.Open("/")
+		fails(t, err, filestore.ErrUnsafe, "it belongs to user 0")
+		return
+	}
+	s, path, g := stored(t)
+	if err := os.Chown(path, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range everyCall(t, s) {
+		t.Log(name)
+		fails(t, err, filestore.ErrUnsafe, path, "it belongs to user 65534", "chown 0 ")
+	}
+	give(t, s.Dir(), 0)
+	save(t, s, g)
+	give(t, s.Dir(), nobody)
+	_, err := s.Save(t.Context(), key, record(g))
+	fails(t, err, filestore.ErrUnsafe, s.Dir(), "it belongs to user 65534")
+	_, err = filestore.Open(s.Dir())
+	fails(t, err, filestore.ErrUnsafe, s.Dir(), "it belongs to user 65534")
+
+	empty := t.TempDir()
+	chmod(t, empty, 0o755)
+	give(t, empty, nobody)
+	_, err = filestore.Open(empty)
+	fails(t, err, filestore.ErrUnsafe, "it belongs to user 65534")
+	mode(t, empty, 0o755)
+}
+
+// A file that is too large for a record is not read: it may be a hole of a
+// terabyte.
+func TestLargeFile(t *testing.T) {
+	s, path, _ := stored(t)
+	for _, size := range []int64{4<<20 + 1, 1 << 40} {
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range everyCall(t, s) {
+			fails(t, err, filestore.ErrUnsafe, path, "larger than 4 MiB")
+		}
+	}
+	if err := os.Truncate(path, 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Load(t.Context(), key)
+	fails(t, err, store.ErrCorrupt, path) // read, at last
 }

@@ -91,7 +91,7 @@ func TestSuspendedHolder(t *testing.T) {
 	save(t, s, g)
 }
 
-// Suspended amidst a save, a process keeps others from saving, not from
+// Suspended in the middle of a save, a process keeps others from saving, not from
 // reading; their saves end with their context and can be tried again.
 func TestSuspendedSaver(t *testing.T) {
 	s, _, g := stored(t)
@@ -115,7 +115,7 @@ func TestSuspendedSaver(t *testing.T) {
 // Processes are killed 200 times while they save: each record that Save said
 // was stored is, no file is ever corrupt, and the locks are free.
 func TestKilled(t *testing.T) {
-	const lanes, kills = 4, 50
+	const lanes, kills = 4, 12
 	s := open(t, filepath.Join(t.TempDir(), "tokens"))
 	var newest atomic.Uint64 // that a child said it had saved
 	var wg sync.WaitGroup
@@ -174,7 +174,7 @@ func TestKilled(t *testing.T) {
 // killOne has a process save until it has said some lines, and kills it a
 // moment later.
 func killOne(t *testing.T, dir string, random *rand.Rand, newest *atomic.Uint64) {
-	c := start(t, "save for ever", dir)
+	c := start(t, "save forever", dir)
 	defer c.kill()
 	for range 1 + random.IntN(9) {
 		line, ok := c.says()
@@ -204,17 +204,26 @@ func TestReadOnlyDirectory(t *testing.T) {
 	}
 	unlock()
 	if os.Getuid() == 0 {
-		for _, name := range append(entries(t, s.Dir()), ".") {
-			if err := os.Chown(filepath.Join(s.Dir(), name), nobody, nobody); err != nil {
-				t.Fatal(err)
-			}
-		}
+		give(t, s.Dir(), nobody)
 	}
 	chmod(t, s.Dir(), 0o500)
 	defer chmod(t, s.Dir(), 0o700)
 	refused(t, start(t, "read only", s.Dir()).end(), path, "permission denied")
 	chmod(t, s.Dir(), 0o700)
+	if os.Getuid() == 0 {
+		give(t, s.Dir(), 0)
+	}
 	unchanged(t, s.Dir(), g)
+}
+
+// give makes a directory and its files a user's; only root can.
+func give(t *testing.T, dir string, uid int) {
+	t.Helper()
+	for _, name := range append(entries(t, dir), ".") {
+		if err := os.Chown(filepath.Join(dir, name), uid, uid); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestDiskFull(t *testing.T) {

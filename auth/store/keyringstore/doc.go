@@ -8,18 +8,21 @@
 // # What is stored
 //
 // Each credential is one entry, whose account is [auth.Key.ID] and whose
-// password is a small JSON object with the record as [auth.EncodeRecord]
+// password is a small JSON object with the record as [store.Encode]
 // writes it, in base64. The Credential Manager takes 2560 bytes, and what the
 // Keychain takes has to fit in one command line of 4096; so what exceeds 2400
 // bytes, with a JWT or two in it, goes to further entries, ID.a.0, ID.a.1 and so
 // on, or ID.b.0 by turns. The first entry is written last and names them, their
-// generation and their checksum: whoever dies while writing leaves the record
-// that was there before. A record may have 76 kB.
+// generation and their checksum: a process that dies while writing leaves the
+// record that was there before. A record may have 76 kB.
 //
 // A record that cannot be read, since part of it was deleted or changed by hand,
-// is reported once, as [auth.ErrCorruptRecord], and its first entry is moved to
+// is reported once, as [store.ErrCorrupt], and its first entry is moved to
 // ID.corrupt; from then on nothing is stored. One of a newer version of this
 // library is left alone.
+//
+// The store is no [auth.Lister]: what a keyring offers all programs cannot be
+// enumerated through go-keyring, and on macOS would ask a person for each entry.
 //
 // # Locks
 //

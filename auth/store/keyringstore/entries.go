@@ -12,6 +12,7 @@ import (
 	"github.com/zalando/go-keyring"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store"
 )
 
 // What an entry may hold, see the package's comment. On macOS go-keyring makes
@@ -62,13 +63,13 @@ func (s *Store) readHead(id string) (head, error) {
 	}
 	var h head
 	if json.Unmarshal([]byte(text), &h) != nil || h.Version < 1 {
-		return head{}, auth.ErrCorruptRecord
+		return head{}, store.ErrCorrupt
 	}
 	if h.Version > entryVersion {
-		return head{}, auth.ErrNewerRecord
+		return head{}, store.ErrNewer
 	}
 	if h.Generation == 0 || h.Parts < 0 || h.Parts > s.maxParts || h.Parts > 0 && h.Slot != "a" && h.Slot != "b" {
-		return head{}, auth.ErrCorruptRecord
+		return head{}, store.ErrCorrupt
 	}
 	return h, nil
 }
@@ -87,14 +88,14 @@ func (s *Store) read(key auth.Key, id string) (*auth.Record, error) {
 	}
 	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, auth.ErrCorruptRecord
+		return nil, store.ErrCorrupt
 	}
-	of, r, err := auth.DecodeRecord(data)
+	of, r, err := store.Decode(data)
 	if err != nil {
 		return nil, err
 	}
 	if of != key {
-		return nil, auth.ErrCorruptRecord
+		return nil, store.ErrCorrupt
 	}
 	r.Generation = h.Generation
 	return r, nil
@@ -105,7 +106,7 @@ func (s *Store) readParts(id string, h head) (string, error) {
 	for i := range h.Parts {
 		part, err := s.ring.Get(s.service, partName(id, h.Slot, i))
 		if errors.Is(err, keyring.ErrNotFound) {
-			return "", auth.ErrCorruptRecord
+			return "", store.ErrCorrupt
 		}
 		if err != nil {
 			return "", err
@@ -113,7 +114,7 @@ func (s *Store) readParts(id string, h head) (string, error) {
 		b.WriteString(part)
 	}
 	if checksum(b.String()) != h.SHA256 {
-		return "", auth.ErrCorruptRecord
+		return "", store.ErrCorrupt
 	}
 	return b.String(), nil
 }
@@ -167,7 +168,7 @@ func (s *Store) remove(id string) error {
 }
 
 // clear deletes the parts of a slot from the given one on: those of the record
-// before, and what somebody left who died while writing. The last goes first,
+// before, and what a process left that died while writing. The last goes first,
 // so that none is ever left behind a gap. It is not said when that fails: the
 // next save tries again.
 func (s *Store) clear(id, slot string, from int) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store"
 )
 
 // Whatever its size, a record keeps to the limits of the platforms, or is
@@ -40,7 +41,7 @@ func TestSizes(t *testing.T) {
 }
 
 // Whoever dies while writing leaves the old record or the new one, and nothing
-// that stays for ever.
+// that stays forever.
 func TestDiesWhileWriting(t *testing.T) {
 	died := errors.New("died")
 	for name, step := range map[string]struct{ before, after *auth.Record }{
@@ -111,20 +112,20 @@ func TestDamaged(t *testing.T) {
 		damage func(f *fake)
 		want   error
 	}{
-		"garbage":         {func(f *fake) { f.entries[entry("")] = secret }, auth.ErrCorruptRecord},
-		"empty":           {func(f *fake) { f.entries[entry("")] = "" }, auth.ErrCorruptRecord},
-		"huge":            {func(f *fake) { f.entries[entry("")] = strings.Repeat("x", 10_000) }, auth.ErrCorruptRecord},
-		"no generation":   {func(f *fake) { f.entries[entry("")] = `{"v":1}` }, auth.ErrCorruptRecord},
-		"strange slot":    {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"slot":"z","parts":2}` }, auth.ErrCorruptRecord},
-		"many parts":      {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"slot":"a","parts":999}` }, auth.ErrCorruptRecord},
-		"no base64":       {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"data":"!"}` }, auth.ErrCorruptRecord},
-		"no record":       {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"data":"aGVsbG8="}` }, auth.ErrCorruptRecord},
-		"another's":       {func(f *fake) { f.entries[entry("")] = f.entries["service/"+other.ID()] }, auth.ErrCorruptRecord},
-		"part is gone":    {func(f *fake) { delete(f.entries, entry(".a.1")) }, auth.ErrCorruptRecord},
-		"part is changed": {func(f *fake) { f.entries[entry(".a.1")] = secret }, auth.ErrCorruptRecord},
-		"part is another": {func(f *fake) { f.entries[entry(".a.1")] = strings.Repeat("aGVsbG8g", maxEntry/8) }, auth.ErrCorruptRecord},
-		"newer layout":    {func(f *fake) { f.entries[entry("")] = `{"v":2}` }, auth.ErrNewerRecord},
-		"newer record":    {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"data":"eyJ2ZXJzaW9uIjo5OX0="}` }, auth.ErrNewerRecord},
+		"garbage":         {func(f *fake) { f.entries[entry("")] = secret }, store.ErrCorrupt},
+		"empty":           {func(f *fake) { f.entries[entry("")] = "" }, store.ErrCorrupt},
+		"huge":            {func(f *fake) { f.entries[entry("")] = strings.Repeat("x", 10_000) }, store.ErrCorrupt},
+		"no generation":   {func(f *fake) { f.entries[entry("")] = `{"v":1}` }, store.ErrCorrupt},
+		"strange slot":    {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"slot":"z","parts":2}` }, store.ErrCorrupt},
+		"many parts":      {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"slot":"a","parts":999}` }, store.ErrCorrupt},
+		"no base64":       {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"data":"!"}` }, store.ErrCorrupt},
+		"no record":       {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"data":"aGVsbG8="}` }, store.ErrCorrupt},
+		"another's":       {func(f *fake) { f.entries[entry("")] = f.entries["service/"+other.ID()] }, store.ErrCorrupt},
+		"part is gone":    {func(f *fake) { delete(f.entries, entry(".a.1")) }, store.ErrCorrupt},
+		"part is changed": {func(f *fake) { f.entries[entry(".a.1")] = secret }, store.ErrCorrupt},
+		"part is another": {func(f *fake) { f.entries[entry(".a.1")] = strings.Repeat("aGVsbG8g", maxEntry/8) }, store.ErrCorrupt},
+		"newer layout":    {func(f *fake) { f.entries[entry("")] = `{"v":2}` }, store.ErrNewer},
+		"newer record":    {func(f *fake) { f.entries[entry("")] = `{"v":1,"generation":1,"data":"eyJ2ZXJzaW9uIjo5OX0="}` }, store.ErrNewer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ring := &fake{}
@@ -143,10 +144,10 @@ func TestDamaged(t *testing.T) {
 			}
 			_, err := s.Load(t.Context(), key)
 			var failed *Error
-			if !errors.Is(err, tc.want) || !errors.As(err, &failed) || failed.Op != "load" || strings.Contains(err.Error(), secret) {
+			if !errors.Is(err, tc.want) || !errors.As(err, &failed) || failed.Op != "load" || !permanent(err) || strings.Contains(err.Error(), secret) {
 				t.Fatalf("Load: %v, want %v", err, tc.want)
 			}
-			if tc.want == auth.ErrNewerRecord {
+			if tc.want == store.ErrNewer {
 				if _, err := s.Load(t.Context(), key); !errors.Is(err, tc.want) || ring.entries[entry("")] != damaged {
 					t.Errorf("Load again: %v; or it was changed", err)
 				}
@@ -158,10 +159,10 @@ func TestDamaged(t *testing.T) {
 			if _, err := s.Load(t.Context(), key); !errors.Is(err, auth.ErrNotFound) {
 				t.Errorf("Load again: %v", err)
 			}
-			if after := mustSave(t, s, record(0, "anew")); after <= g {
+			if after := mustSave(t, s, record(0, "again")); after <= g {
 				t.Errorf("generation %d after %d", after, g)
 			}
-			mustLoad(t, s, record(0, "anew"))
+			mustLoad(t, s, record(0, "again"))
 		})
 	}
 }
@@ -226,4 +227,10 @@ func TestWritesAreChecked(t *testing.T) {
 	if _, err := s.Save(t.Context(), key, record(g, "second")); err == nil || !strings.Contains(err.Error(), "did not keep") {
 		t.Errorf("Save: %v", err)
 	}
+}
+
+// permanent reports whether err says that it is, as [auth.Store] has it.
+func permanent(err error) bool {
+	var says interface{ Retryable() bool }
+	return errors.As(err, &says) && !says.Retryable()
 }

@@ -2,6 +2,7 @@ package keyringstore
 
 import (
 	"errors"
+	"io/fs"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -32,21 +33,23 @@ type Error struct {
 	Op string
 	// Name is the entry's account, or the path of the lock.
 	Name string
-	// Err is the cause. It is for errors.Is and errors.As and may quote foreign
-	// text: do not log it.
-	Err error
+	// Err is the cause: the keyring's, the operating system's, or one of this
+	// package's.
+	Err error `json:"-"`
 }
 
 // Error implements error; the text holds no secret.
 func (e *Error) Error() string {
-	return "keyringstore: " + e.Op + " " + e.Name + ": " + strings.TrimPrefix(errtext.Describe(e.Err), "auth: ")
+	cause := e.Err
+	var file *fs.PathError // of a lock, which Name names
+	if errors.As(cause, &file) {
+		cause = file.Err
+	}
+	return "keyringstore: " + e.Op + " " + e.Name + ": " + strings.TrimPrefix(errtext.Text(cause), "store: ")
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// SafeText is Error: it holds no secret.
-func (e *Error) SafeText() string { return e.Error() }
 
 // Reason is why a keyring cannot be used.
 type Reason string
@@ -66,9 +69,8 @@ const (
 // what to do on this operating system.
 type UnavailableError struct {
 	Reason Reason
-	// Err is the cause; for [NoAnswer], ctx's error. It is for errors.Is and
-	// errors.As and may quote foreign text: do not log it.
-	Err error
+	// Err is the cause; for [NoAnswer], ctx's error.
+	Err error `json:"-"`
 }
 
 // Error implements error; the text holds no secret.
@@ -76,9 +78,6 @@ func (e *UnavailableError) Error() string { return "keyringstore: " + advice(e.R
 
 // Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
-
-// SafeText is Error: it holds no secret.
-func (e *UnavailableError) SafeText() string { return e.Error() }
 
 func advice(r Reason, goos string) string {
 	switch r {

@@ -35,7 +35,7 @@ func TestReasons(t *testing.T) {
 		"no such program":           {&exec.Error{Name: secret, Err: exec.ErrNotFound}, Absent},
 		"Windows: service":          {syscall.Errno(1312), Absent},
 		"other system":              {keyring.ErrUnsupportedPlatform, Absent},
-		"something else":            {errors.New("bad " + secret), ""},
+		"something else":            {errors.New("the collection is read only"), ""},
 		"too big":                   {keyring.ErrSetDataTooBig, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -57,14 +57,14 @@ func checkReason(t *testing.T, err error, want Reason) {
 		switch {
 		case !errors.Is(got, err) && !errors.As(got, &un):
 			t.Errorf("%s: %v", op, got)
-		case want != "" && (!errors.As(got, &un) || un.Reason != want || un.SafeText() != got.Error()):
+		case want != "" && (!errors.As(got, &un) || un.Reason != want):
 			t.Errorf("%s: %v, want reason %s", op, got, want)
 		case want == "" && (!errors.As(got, &failed) || failed.Op != op || !strings.HasPrefix(failed.Name, key.ID())):
 			t.Errorf("%s: %v, want an *Error", op, got)
 		}
 		for _, text := range []string{got.Error(), (&auth.StoreError{Op: op, Err: got}).Error()} {
-			if strings.Contains(text, secret) || !strings.Contains(text, "keyringstore: ") {
-				t.Errorf("%s: shown as %q", op, text)
+			if strings.Contains(text, secret) || !strings.Contains(text, "keyringstore: ") || want == "" && !strings.Contains(text, err.Error()) {
+				t.Errorf("%s: shown as %q, want what the keyring said", op, text)
 			}
 		}
 	}

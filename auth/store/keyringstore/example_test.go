@@ -35,7 +35,7 @@ func ExampleStore_Probe() {
 		err = ring.Probe(ctx, auth.Key{})
 		var un *keyringstore.UnavailableError
 		if errors.As(err, &un) && un.Reason == keyringstore.Absent {
-			return filestore.Open("")
+			return filestore.OpenFor("my-mcp-client")
 		}
 		return ring, err
 	}

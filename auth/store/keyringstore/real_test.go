@@ -3,12 +3,9 @@
 package keyringstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,122 +13,32 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/store/storetest"
+	"github.com/mcptokens/mcptokens/internal/realservers"
 )
 
-// A session bus of the test's own, which starts nothing by itself.
-const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path=%s</listen>
-  <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
-</busconfig>`
+// desktop is a user's with a bus and, once it is started, a keyring.
+type desktop struct{ *realservers.Desktop }
 
-// desktop is what a user has who logged in, without the windows: a bus, a home
-// and, once it is started, a keyring.
-type desktop struct {
-	dir    string
-	daemon *process
-}
+func newDesktop(t *testing.T) desktop { return desktop{realservers.StartDesktop(t)} }
 
-// newDesktop starts the bus, and makes it this process's until the test ends.
-func newDesktop(t *testing.T) *desktop {
+// startKeyring runs gnome-keyring until it answers.
+func (d desktop) startKeyring(t *testing.T, password string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "keyring") // the path of a socket has to be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	d := &desktop{dir: dir}
-	config, socket := filepath.Join(dir, "bus.conf"), filepath.Join(dir, "bus")
-	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, socket), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+socket)
-	bus := d.start(t, "dbus-daemon", "", "--config-file="+config, "--nofork")
-	t.Cleanup(bus.stop)
-	await(t, "the bus", bus, func() bool {
-		_, err := os.Stat(socket)
-		return err == nil
-	})
-	t.Cleanup(d.stopKeyring)
-	return d
-}
-
-// startKeyring runs gnome-keyring. With a password its collection is unlocked,
-// and created if there is none.
-func (d *desktop) startKeyring(t *testing.T, password string) {
-	t.Helper()
-	args := []string{"--foreground", "--components=secrets", "--control-directory=" + filepath.Join(d.dir, "control")}
-	if password != "" {
-		args = append(args, "--unlock")
-	}
-	d.daemon = d.start(t, "gnome-keyring-daemon", password, args...)
 	s := d.open(t)
-	await(t, "the keyring", d.daemon, func() bool {
+	d.StartKeyring(password, func() bool {
 		_, err := s.Load(t.Context(), key)
 		var un *UnavailableError
 		return !errors.As(err, &un) || un.Reason != Absent
 	})
 }
 
-func (d *desktop) stopKeyring() {
-	if d.daemon != nil {
-		d.daemon.stop()
-	}
-	d.daemon = nil
-}
-
-func (d *desktop) open(t *testing.T) *Store {
+func (d desktop) open(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open("mcptokens test", WithLockDir(filepath.Join(d.dir, "locks")))
+	s, err := Open("mcptokens test", WithLockDir(filepath.Join(d.Dir, "locks")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-type process struct {
-	cmd    *exec.Cmd
-	out    bytes.Buffer
-	exited chan struct{}
-}
-
-func (d *desktop) start(t *testing.T, name, stdin string, args ...string) *process {
-	t.Helper()
-	p := &process{cmd: exec.Command(name, args...), exited: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "HOME="+d.dir, "XDG_DATA_HOME="+d.dir, "XDG_CONFIG_HOME="+d.dir, "XDG_RUNTIME_DIR="+d.dir)
-	p.cmd.Stdin = strings.NewReader(stdin)
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
-	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("%v; install the Debian packages gnome-keyring and dbus-daemon", err)
-	}
-	go func() {
-		defer close(p.exited)
-		_ = p.cmd.Wait()
-	}()
-	return p
-}
-
-func (p *process) stop() {
-	_ = p.cmd.Process.Kill()
-	<-p.exited
-}
-
-func await(t *testing.T, what string, p *process, ready func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !ready() {
-		select {
-		case <-tick.C:
-		case <-p.exited:
-			t.Fatalf("%s ended:\n%s", what, &p.out)
-		case <-deadline:
-			p.stop()
-			t.Fatalf("%s does not answer:\n%s", what, &p.out)
-		}
-	}
 }
 
 func TestRealContract(t *testing.T) {
@@ -141,7 +48,7 @@ func TestRealContract(t *testing.T) {
 	storetest.Suite{
 		Open: func(t *testing.T) auth.Store {
 			n++
-			s, err := Open(fmt.Sprintf("mcptokens test %d", n), WithLockDir(filepath.Join(d.dir, "locks")))
+			s, err := Open(fmt.Sprintf("mcptokens test %d", n), WithLockDir(filepath.Join(d.Dir, "locks")))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +76,7 @@ func TestRealSizesAndRestart(t *testing.T) {
 	for _, size := range []int{10, 1700, 10_000, 55_000, 4000} {
 		r := record(g, strings.Repeat("x", size))
 		g = mustSave(t, s, r)
-		d.stopKeyring()
+		d.StopKeyring()
 		var un *UnavailableError
 		if _, err := s.Load(t.Context(), key); !errors.As(err, &un) || un.Reason != Absent {
 			t.Fatalf("Load without a keyring: %v", err)
@@ -197,10 +104,10 @@ func TestRealLocked(t *testing.T) {
 	d.startKeyring(t, "pw")
 	s := d.open(t)
 	mustSave(t, s, record(0, "first"))
-	d.stopKeyring()
+	d.StopKeyring()
 	d.startKeyring(t, "")
 	unavailable(t, s, Locked)
-	d.stopKeyring()
+	d.StopKeyring()
 	d.startKeyring(t, "pw")
 	mustLoad(t, s, record(0, "first"))
 }

@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store"
 	"github.com/mcptokens/mcptokens/internal/filelock"
 )
 
-// Store is an [auth.Store] and [auth.Prober] on a keyring.
+// Store is an [auth.Store], [auth.Prober] and [auth.Leaser] on a keyring.
 type Store struct {
 	ring     backend
 	service  string
@@ -32,6 +33,7 @@ type Store struct {
 var (
 	_ auth.Store  = (*Store)(nil)
 	_ auth.Prober = (*Store)(nil)
+	_ auth.Leaser = (*Store)(nil)
 )
 
 // Option changes a default of [Open].
@@ -76,7 +78,7 @@ func (s *Store) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
 	id := key.ID()
 	return ask(ctx, s, "load", id, func() (*auth.Record, error) {
 		r, err := s.read(key, id)
-		if !errors.Is(err, auth.ErrCorruptRecord) {
+		if !errors.Is(err, store.ErrCorrupt) {
 			return r, err
 		}
 		// Somebody may have written meanwhile. If not so, it is corrupt.
@@ -86,7 +88,7 @@ func (s *Store) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
 		}
 		defer unlock()
 		r, err = s.read(key, id)
-		if errors.Is(err, auth.ErrCorruptRecord) {
+		if errors.Is(err, store.ErrCorrupt) {
 			if moved := s.setAside(id); moved != nil {
 				return nil, moved
 			}
@@ -118,7 +120,7 @@ func (s *Store) Save(ctx context.Context, key auth.Key, r *auth.Record) (uint64,
 		if old.Generation == 0 {
 			next.Generation = s.firstGeneration(id)
 		}
-		data, err := auth.EncodeRecord(key, &next)
+		data, err := store.Encode(key, &next)
 		if err != nil {
 			return 0, err
 		}
@@ -156,6 +158,12 @@ func (s *Store) Delete(ctx context.Context, key auth.Key, generation uint64) err
 func (s *Store) Probe(ctx context.Context, key auth.Key) error {
 	name := key.ID() + ".probe"
 	_, err := ask(ctx, s, "probe", name, func() (struct{}, error) {
+		// Others probe too, and would find the entry gone.
+		unlock, err := s.lock(ctx, key.ID(), ".save.lock")
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer unlock()
 		if err := s.ring.Set(s.service, name, "probe"); err != nil {
 			return struct{}{}, err
 		}
@@ -169,6 +177,10 @@ func (s *Store) Probe(ctx context.Context, key auth.Key) error {
 func (s *Store) Lock(ctx context.Context, key auth.Key) (unlock func(), err error) {
 	return s.lock(ctx, key.ID(), ".lock")
 }
+
+// Held implements [auth.Leaser]. The lock is the operating system's: it is never
+// lost before it is let go.
+func (s *Store) Held(key auth.Key) bool { return s.locks.Held(s.path(key.ID(), ".lock")) }
 
 func (s *Store) lock(ctx context.Context, id, suffix string) (unlock func(), err error) {
 	path := s.path(id, suffix)
@@ -205,7 +217,7 @@ func (s *Store) bury(id string, generation uint64) {
 
 // ask runs f, which asks the keyring, and returns when it ends or ctx does,
 // whichever comes first: go-keyring knows no contexts. f goes on then, and
-// whoever asks next waits for it.
+// the next call waits for it.
 func ask[T any](ctx context.Context, s *Store, op, name string, f func() (T, error)) (T, error) {
 	type result struct {
 		value T

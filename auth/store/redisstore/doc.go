@@ -13,36 +13,37 @@
 //
 // Each credential has two keys, which share a hash tag and so a cluster slot:
 //
-//	mcptokens:{ID}:rec    hash: the record as [auth.EncodeRecord] writes it, or
-//	                      sealed ([WithSeal]), and its generation
-//	mcptokens:{ID}:lock   the lease of who refreshes at present
+//	mcptokens:{ID}:rec    hash: the record as [store.Encode] writes it, and its
+//	                      generation
+//	mcptokens:{ID}:lock   the lease of the process that refreshes
 //
-// ID is [auth.Key.ID]. A record that nobody has saved for 90 days ([WithTTL])
+// ID is [auth.Key.ID]. The record is readable by all who can read from the
+// server; package sealed encrypts it. A record that nobody has saved for 90 days ([WithTTL])
 // goes away. What is left of a deleted record, its generation, does so too. A
 // user of the server's ACL needs ~mcptokens:*, &mcptokens:* and the commands
 // EVAL, EVALSHA, SUBSCRIBE, PUBLISH, HMGET, HGET, HSET, HDEL, HINCRBY, GET, SET,
-// DEL, PEXPIRE, PTTL and PING.
+// DEL, PEXPIRE, PTTL, TIME, SCAN and PING.
 //
 // # What holds when things go wrong
 //
-// The generation decides about each save, by a script: nothing that somebody
-// else wrote is overwritten unseen. A request that go-redis sends again, since
+// The generation decides about each save, by a script: nothing that another
+// process wrote is overwritten unseen. A request that go-redis sends again, since
 // its answer was lost, is recognised and not taken for a conflict.
 //
-// The lock is a lease of 60 s ([WithLease]), longer than a token request, and
-// renewed while it is held. It ends by itself when its holder dies. A holder
-// that lost it, because it was suspended for longer or Redis could not be
-// reached, can still save the token that it got if nobody has written since it
-// took the lease. If somebody has, its saves and deletions fail with
-// [auth.ErrConflict], even when it has read the newer record meanwhile, until
-// it takes the lock anew. A manager that was suspended before it sent the refresh
-// token does not send it any more, but takes what the other has stored. One that
-// was suspended after that has spent it: who came in its place has sent it again,
-// as after a crash, and a server without a grace period takes that for theft and
-// wants a login.
+// The lock is a lease of 5 s ([WithLease]) that its holder renews while it
+// lives. It ends by itself when its holder dies, so a process that is killed
+// holds the others up for 5 s. A holder can also lose it alive: suspended for
+// longer, or cut off from Redis. It finds that out by its own clock
+// ([Store.Held]), and then sends no refresh token. If it has sent one before,
+// it can still save the token that it got if nobody has written since it took
+// the lease: that is the only copy. If somebody has, its saves and deletions fail
+// with [auth.ErrConflict], even when it has read the newer record meanwhile,
+// until it takes the lock again. The process that took its place has sent the same
+// refresh token then, as after a crash, and a server without a grace period takes that
+// for theft and wants a login.
 //
-// Redis forgetting everything, or evicting a key for want of memory, cannot be
-// told from a logout by another process, and is taken for one: see [auth.Store].
+// Redis forgetting everything, or evicting a key because memory is full, cannot
+// be told from a logout by another process, and is taken for one: see [auth.Store].
 // Use maxmemory-policy noeviction, with which a full memory is found by the lock.
 //
 // Leases are counted by the server's clock. A wrong clock of a process has no

@@ -7,35 +7,23 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
 // ErrClosed is returned by every method of a closed [Store].
 var ErrClosed = errtext.New("redisstore: the store is closed")
 
-// Why a record cannot be read; [errors.Is] finds them in an *[Error]. Such a
-// record is never overwritten.
-var (
-	// ErrSealed: the record is sealed and the store was opened without a key.
-	ErrSealed = errtext.New("the record is sealed; open the store with WithSeal")
-	// ErrUnsealed: the record is not sealed and the store has a key. It is
-	// refused because whoever can write to the server could have put it there.
-	ErrUnsealed = errtext.New("the record is not sealed, but the store was opened with WithSeal; delete the record to log in anew")
-	// ErrWrongSeal: the record was sealed with another key, for another
-	// record, or has been changed.
-	ErrWrongSeal = errtext.New("the record does not open with this key; use the key that it was sealed with, or delete the record to log in anew")
-)
-
 // Error is an operation that failed. Its text holds neither what is stored nor
 // what Redis said beyond its error code.
 type Error struct {
-	// Op is "load", "save", "delete" or "lock".
+	// Op is "load", "save", "delete", "lock" or "list".
 	Op string
 	// Key is the Redis key.
 	Key string
-	// Err is the cause. It is for errors.Is and errors.As and may quote foreign
-	// text: do not log it.
-	Err error
+	// Err is the cause. It is for errors.Is and errors.As; its own text may
+	// quote what Redis said.
+	Err error `json:"-"`
 }
 
 // Error implements error; the text holds no secret.
@@ -43,9 +31,6 @@ func (e *Error) Error() string { return "redisstore: " + e.Op + " " + e.Key + ":
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// SafeText is Error: it holds no secret.
-func (e *Error) SafeText() string { return e.Error() }
 
 // describe puts in words what go-redis reports.
 func describe(err error) string {
@@ -58,7 +43,7 @@ func describe(err error) string {
 	case errors.As(err, &answer):
 		return "Redis answered with " + code(answer.Error())
 	}
-	return strings.TrimPrefix(errtext.Describe(err), "auth: ")
+	return strings.TrimPrefix(errtext.Describe(err), "store: ")
 }
 
 // code is the first word of an error of Redis, its code: the rest may quote
@@ -75,7 +60,7 @@ func code(text string) string {
 // it is, and so is what this package says of itself.
 func wrap(ctx context.Context, op, key string, err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrClosed):
+	case err == nil, errors.Is(err, ErrClosed), errors.Is(err, auth.ErrNotFound):
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -16,7 +16,7 @@ import (
 	"github.com/mcptokens/mcptokens/auth/store/redisstore"
 )
 
-// A lease that ran out, since its holder was suspended, is somebody else's. What
+// A lease that ran out, since its holder was suspended, is another process's. What
 // the late holder may do then depends on whether there is anything that it
 // could destroy.
 func TestFencing(t *testing.T) {
@@ -59,7 +59,7 @@ func TestFencing(t *testing.T) {
 			a, b := newStore(t, onMini(m)), newStore(t, onMini(m))
 			g := mustSave(t, a, record(0, "first"))
 			unlock := mustLock(t, a)
-			m.FastForward(redisstore.DefaultLease)
+			m.FastForward(leaseTime)
 			tc.others(t, b, g)
 			_, err := a.Save(t.Context(), key, record(g, "late"))
 			if !errors.Is(err, tc.want) {
@@ -95,14 +95,14 @@ func TestAfterFencing(t *testing.T) {
 	a, b := newStore(t, onMini(m)), newStore(t, onMini(m))
 	g := mustSave(t, a, record(0, "first"))
 	unlock := mustLock(t, a)
-	m.FastForward(redisstore.DefaultLease)
+	m.FastForward(leaseTime)
 	g = mustSave(t, b, record(g, "theirs"))
 	if _, err := a.Save(t.Context(), key, record(g, "late")); !errors.Is(err, auth.ErrConflict) {
 		t.Errorf("Save: %v", err)
 	}
 	unlock()
 	defer mustLock(t, a)()
-	g = mustSave(t, a, record(g, "anew"))
+	g = mustSave(t, a, record(g, "again"))
 	mustSave(t, a, record(g, "and again"))
 }
 
@@ -112,7 +112,7 @@ func TestSavesAfterLoss(t *testing.T) {
 	s := newStore(t, onMini(m))
 	defer mustLock(t, s)()
 	g := mustSave(t, s, record(0, "first"))
-	m.FastForward(redisstore.DefaultLease)
+	m.FastForward(leaseTime)
 	g = mustSave(t, s, record(g, "second"))
 	if err := s.Delete(t.Context(), key, g); err != nil {
 		t.Error(err)
@@ -138,7 +138,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 	bubble(t, func(t *testing.T, m *miniredis.Miniredis, open func() *redisstore.Store) {
 		a, b := open(), open()
 		unlock := mustLock(t, a)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*redisstore.DefaultLease)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*leaseTime)
 		defer cancel()
 		if unlock, err := b.Lock(ctx, key); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Lock while it is held: %v", err)
@@ -167,8 +167,52 @@ func TestHolderDies(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer unlockB()
-		if d := time.Since(start); d < redisstore.DefaultLease/2 || d > redisstore.DefaultLease+time.Second {
-			t.Errorf("the lock was free after %s, want %s", d, redisstore.DefaultLease)
+		if d := time.Since(start); d < leaseTime/2 || d > leaseTime+time.Second {
+			t.Errorf("the lock was free after %s, want %s", d, leaseTime)
+		}
+	})
+}
+
+// While it is renewed a lease is held, however long. A holder that cannot reach
+// Redis any more takes it for lost before another can have it, and for held
+// again once it could renew it.
+func TestHeld(t *testing.T) {
+	bubble(t, func(t *testing.T, m *miniredis.Miniredis, open func() *redisstore.Store) {
+		s := open()
+		if s.Held(key) {
+			t.Error("held before it was locked")
+		}
+		unlock := mustLock(t, s)
+		for range 100 {
+			time.Sleep(leaseTime / 10)
+			if !s.Held(key) {
+				t.Fatal("not held, though it is renewed")
+			}
+		}
+		synctest.Wait()
+		m.SetError("LOADING")
+		for s.Held(key) {
+			if !m.Exists(lockKey) {
+				t.Fatal("held after another could take it")
+			}
+			time.Sleep(leaseTime / 100)
+		}
+		if left := m.TTL(lockKey); left < leaseTime/10 {
+			t.Errorf("taken for lost %s before its end: no time to send a request", left)
+		}
+		m.SetError("")
+		time.Sleep(leaseTime / 2)
+		if !m.Exists(lockKey) || !s.Held(key) {
+			t.Error("not held, though it was renewed in time")
+		}
+		m.Set(lockKey, "theirs")
+		time.Sleep(leaseTime / 2)
+		if s.Held(key) {
+			t.Error("held, though another holds it")
+		}
+		unlock()
+		if s.Held(key) {
+			t.Error("held after it was let go")
 		}
 	})
 }
@@ -218,7 +262,7 @@ func TestUnlockIsNotHeardOf(t *testing.T) {
 }
 
 // Redis is away when the lock is to be let go. unlock does not wait for it, and
-// yet the others need not wait for the lease to end.
+// yet the others do not have to wait for the lease to end.
 func TestUnlockWithoutServer(t *testing.T) {
 	bubble(t, func(t *testing.T, m *miniredis.Miniredis, open func() *redisstore.Store) {
 		a, b := open(), open()
@@ -244,11 +288,11 @@ func TestRenewalFails(t *testing.T) {
 	bubble(t, func(t *testing.T, m *miniredis.Miniredis, open func() *redisstore.Store) {
 		s := open()
 		defer mustLock(t, s)()
-		time.Sleep(redisstore.DefaultLease/3 - time.Second)
+		time.Sleep(leaseTime/3 - time.Second)
 		m.SetError("LOADING")
 		time.Sleep(2 * time.Second)
 		m.SetError("")
-		time.Sleep(redisstore.DefaultLease)
+		time.Sleep(leaseTime)
 		synctest.Wait()
 		if !m.Exists(lockKey) {
 			t.Error("the lease was lost")
@@ -262,7 +306,7 @@ func TestRenewalEnds(t *testing.T) {
 		s := open()
 		unlock := mustLock(t, s)
 		m.Set(lockKey, "theirs")
-		time.Sleep(redisstore.DefaultLease)
+		time.Sleep(leaseTime)
 		synctest.Wait()
 		unlock()
 		if got, _ := m.Get(lockKey); got != "theirs" {
@@ -317,7 +361,7 @@ func TestLockAmbiguous(t *testing.T) {
 	}
 	start := time.Now()
 	mustLock(t, s)()
-	if d := time.Since(start); d > redisstore.DefaultLease/2 {
+	if d := time.Since(start); d > leaseTime/2 {
 		t.Errorf("the lock came after %s", d)
 	}
 }

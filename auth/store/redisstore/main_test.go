@@ -25,6 +25,9 @@ var (
 
 const secret = "planted-secret"
 
+// leaseTime is the default of [redisstore.WithLease].
+const leaseTime = 5 * time.Second
+
 // record has a token that says what.
 func record(generation uint64, what string) *auth.Record {
 	return &auth.Record{

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/cipher"
 	"crypto/rand"
 	"errors"
 	"strconv"
@@ -12,39 +11,36 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store"
+	"github.com/mcptokens/mcptokens/auth/store/internal/lease"
 )
 
-// Defaults of the options.
-const (
-	DefaultTTL   = 90 * 24 * time.Hour
-	DefaultLease = time.Minute
-)
+// defaultTTL is that of [WithTTL].
+const defaultTTL = 90 * 24 * time.Hour
 
-// Store is an [auth.Store] and [auth.Watcher]. It is no [auth.Prober]: taking
+// Store is an [auth.Store], [auth.Watcher], [auth.Lister] and [auth.Leaser]. It is no [auth.Prober]: taking
 // the lock writes to Redis, so a server that takes no writes is found out by
 // that.
 type Store struct {
 	client redis.UniversalClient
 	ttl    time.Duration
 	lease  time.Duration
-	aead   cipher.AEAD
 
-	// local has the goroutines of this process wait for each other, so that one
-	// of them alone asks Redis. Only its locks are used.
-	local auth.MemoryStore
+	locks *lease.Locks
 
 	closing chan struct{}
 	wg      sync.WaitGroup // calls under way, leases held, the subscription
 
 	mu     sync.Mutex
 	closed bool
-	held   map[string]*lease // by key ID
 	hints  hints
 }
 
 var (
 	_ auth.Store   = (*Store)(nil)
 	_ auth.Watcher = (*Store)(nil)
+	_ auth.Lister  = (*Store)(nil)
+	_ auth.Leaser  = (*Store)(nil)
 )
 
 // Option changes a default of [New].
@@ -53,22 +49,16 @@ type Option func(*Store)
 // WithTTL sets how long a record stays after it was last saved. It should
 // exceed the life of a refresh token that is not used. Default: 90 days; also
 // for 0 and less.
-func WithTTL(d time.Duration) Option { return func(s *Store) { s.ttl = orDefault(d, DefaultTTL) } }
+func WithTTL(d time.Duration) Option { return func(s *Store) { s.ttl = orDefault(d, defaultTTL) } }
 
-// WithLease sets after how long others may refresh in the place of a process
-// that died while it did. It has to be longer than [auth.Config.RefreshTimeout],
-// within which a process that took it sends its request or does not; the lease of
-// a process that lives is renewed. Default: 60 s; also for 0 and less.
+// WithLease sets after how long others may refresh instead of a process that
+// died during its refresh, was suspended for longer, or cannot reach Redis. The
+// lease of a process that lives is renewed every third of this time, so it has
+// to be several times longer than Redis takes to answer at its worst. Default:
+// 5 s; also for 0 and less.
 func WithLease(d time.Duration) Option {
-	return func(s *Store) { s.lease = orDefault(d, DefaultLease) }
+	return func(s *Store) { s.lease = orDefault(d, lease.Default) }
 }
-
-// WithSeal encrypts what is stored, so that reading the server's memory, disk
-// or backups gives nobody a token. Default: not encrypted. See [AESGCM] for an
-// AEAD. A nonce is random, so it has to have at least 12 bytes; an AEAD that
-// makes its own has a nonce size of 0. To change the key without another
-// login, give an AEAD that seals with the new key and opens with both.
-func WithSeal(aead cipher.AEAD) Option { return func(s *Store) { s.aead = aead } }
 
 func orDefault(d, otherwise time.Duration) time.Duration {
 	if d <= 0 {
@@ -79,10 +69,11 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 
 // New returns a store on client. It sends nothing yet.
 func New(client redis.UniversalClient, opts ...Option) *Store {
-	s := &Store{client: client, ttl: DefaultTTL, lease: DefaultLease, closing: make(chan struct{}), held: make(map[string]*lease)}
+	s := &Store{client: client, ttl: defaultTTL, lease: lease.Default, closing: make(chan struct{})}
 	for _, o := range opts {
 		o(s)
 	}
+	s.locks = lease.New(lease.Config{Server: server{s}, Time: s.lease, Go: s.start, Closing: s.closing, ErrClosed: ErrClosed})
 	return s
 }
 
@@ -103,74 +94,99 @@ func (s *Store) Close() error {
 // [ErrClosed], and ctx's own.
 func (s *Store) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
 	id := key.ID()
-	fields, err := call(ctx, s, func() ([]any, error) {
-		return loadScript.Run(ctx, s.client, []string{recKey(id)}).Slice()
-	}, nil)
+	found, err := s.read(ctx, id)
 	if err != nil {
 		return nil, wrap(ctx, "load", recKey(id), err)
 	}
-	if len(fields) != 2 || fields[1] == nil {
-		return nil, auth.ErrNotFound
+	of, r, err := found.decode()
+	if err == nil && of != key {
+		err = store.ErrCorrupt
 	}
-	r, err := s.decode(key, id, fields)
 	if err != nil {
 		return nil, &Error{Op: "load", Key: recKey(id), Err: err}
 	}
 	return r, nil
 }
 
-// decode makes a record of what is stored, its generation and its data.
-func (s *Store) decode(key auth.Key, id string, fields []any) (*auth.Record, error) {
-	generation, _ := fields[0].(string)
-	data, _ := fields[1].(string)
-	g, err := strconv.ParseUint(generation, 10, 64)
+// stored is what Redis has of a record.
+type stored struct{ generation, data, saved string }
+
+// read returns what is stored under id. Errors: [auth.ErrNotFound], and those
+// of [call].
+func (s *Store) read(ctx context.Context, id string) (stored, error) {
+	fields, err := call(ctx, s, func() ([]any, error) {
+		return loadScript.Run(ctx, s.client, []string{recKey(id)}).Slice()
+	}, nil)
 	if err != nil {
-		return nil, auth.ErrCorruptRecord
+		return stored{}, err
 	}
-	plain, err := s.open(id, []byte(data))
+	if len(fields) != 3 || fields[1] == nil {
+		return stored{}, auth.ErrNotFound
+	}
+	var f stored
+	f.generation, _ = fields[0].(string)
+	f.data, _ = fields[1].(string)
+	f.saved, _ = fields[2].(string)
+	return f, nil
+}
+
+// decode makes a record of what is stored, and says of which key.
+func (found stored) decode() (auth.Key, *auth.Record, error) {
+	g, err := strconv.ParseUint(found.generation, 10, 64)
 	if err != nil {
-		return nil, err
+		return auth.Key{}, nil, store.ErrCorrupt
 	}
-	of, r, err := auth.DecodeRecord(plain)
+	key, r, err := store.Decode([]byte(found.data))
 	if err != nil {
-		return nil, err
-	}
-	if of != key {
-		return nil, auth.ErrCorruptRecord
+		return auth.Key{}, nil, err
 	}
 	r.Generation = g
-	return r, nil
+	return key, r, nil
 }
 
 // Save implements [auth.Store]. Errors: [auth.ErrConflict], *[Error],
 // [ErrClosed], and ctx's own. After one of the last three it may have been
 // saved or not.
 func (s *Store) Save(ctx context.Context, key auth.Key, r *auth.Record) (uint64, error) {
-	data, err := auth.EncodeRecord(key, r)
+	data, err := store.Encode(key, r)
 	if err != nil {
 		return 0, &Error{Op: "save", Key: recKey(key.ID()), Err: err}
 	}
 	id := key.ID()
-	l := s.leaseOf(id)
-	args := []any{
-		strconv.FormatUint(r.Generation, 10), s.seal(id, data), s.ttl.Milliseconds(), rand.Text(),
-		l.nonce, l.since, time.Now().UnixMicro(), hintChannel, savedHint(id),
+	generation, err := s.save(ctx, id, strconv.FormatUint(r.Generation, 10), data)
+	if r.Generation == 0 && errors.Is(err, redis.Nil) { // what is there may be no record any more
+		found, unread := s.read(ctx, id)
+		if unread != nil {
+			return 0, auth.ErrConflict
+		}
+		if of, _, bad := found.decode(); errors.Is(bad, store.ErrCorrupt) || bad == nil && of != key {
+			generation, err = s.save(ctx, id, found.generation, data)
+		}
 	}
-	generation, err := call(ctx, s, func() (uint64, error) {
-		return saveScript.Run(ctx, s.client, []string{recKey(id), lockKey(id)}, args...).Uint64()
-	}, nil)
 	if errors.Is(err, redis.Nil) {
 		return 0, auth.ErrConflict
 	}
 	return generation, wrap(ctx, "save", recKey(id), err)
 }
 
+// save stores data if the generation is what Redis has.
+func (s *Store) save(ctx context.Context, id, generation string, data []byte) (uint64, error) {
+	l := s.locks.Of(id)
+	args := []any{
+		generation, data, s.ttl.Milliseconds(), rand.Text(),
+		l.Holder, l.Since, time.Now().UnixMicro(), hintChannel, savedHint(id),
+	}
+	return call(ctx, s, func() (uint64, error) {
+		return saveScript.Run(ctx, s.client, []string{recKey(id), lockKey(id)}, args...).Uint64()
+	}, nil)
+}
+
 // Delete implements [auth.Store]. Errors: [auth.ErrConflict], *[Error],
 // [ErrClosed], and ctx's own.
 func (s *Store) Delete(ctx context.Context, key auth.Key, generation uint64) error {
 	id := key.ID()
-	l := s.leaseOf(id)
-	args := []any{strconv.FormatUint(generation, 10), s.ttl.Milliseconds(), l.nonce, l.since, hintChannel, savedHint(id)}
+	l := s.locks.Of(id)
+	args := []any{strconv.FormatUint(generation, 10), s.ttl.Milliseconds(), l.Holder, l.Since, hintChannel, savedHint(id)}
 	done, err := call(ctx, s, func() (bool, error) {
 		return deleteScript.Run(ctx, s.client, []string{recKey(id), lockKey(id)}, args...).Bool()
 	}, nil)

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store"
 	"github.com/mcptokens/mcptokens/auth/store/redisstore"
 	"github.com/mcptokens/mcptokens/auth/store/storetest"
 )
@@ -53,7 +54,7 @@ func TestKeysExpire(t *testing.T) {
 			if got := m.TTL(recKey); got != tc.want {
 				t.Errorf("TTL of the record is %s, want %s", got, tc.want)
 			}
-			if got := m.TTL(lockKey); got != redisstore.DefaultLease {
+			if got := m.TTL(lockKey); got != leaseTime {
 				t.Errorf("TTL of the lock is %s", got)
 			}
 			unlock()
@@ -156,7 +157,7 @@ func TestScriptFlush(t *testing.T) {
 }
 
 // When an answer is lost go-redis sends the command again. A save that was done
-// then must not be taken for somebody else's.
+// then must not be taken for another process's.
 func TestAnswerLost(t *testing.T) {
 	m := miniredis.RunT(t)
 	cut := &cutter{}
@@ -242,11 +243,12 @@ func TestServerAwayAndBack(t *testing.T) {
 	mustSave(t, s, record(g, "second"))
 }
 
-// What others put into Redis is no record, and stays as it is.
+// What others put into Redis is no record. A process that still has the token saves it
+// in its place, as a first one; a record of a newer version stays as it is.
 func TestCorrupt(t *testing.T) {
 	other := key
 	other.Subject = "another"
-	theirs, err := auth.EncodeRecord(other, record(1, "theirs"))
+	theirs, err := store.Encode(other, record(1, "theirs"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,14 +256,13 @@ func TestCorrupt(t *testing.T) {
 		generation, data string
 		want             error
 	}{
-		"garbage":          {"1", secret, auth.ErrCorruptRecord},
-		"empty":            {"1", "", auth.ErrCorruptRecord},
-		"half":             {"1", string(theirs[:len(theirs)/2]), auth.ErrCorruptRecord},
-		"another's":        {"1", string(theirs), auth.ErrCorruptRecord},
-		"no generation":    {"x", string(theirs), auth.ErrCorruptRecord},
-		"newer":            {"1", `{"version":99}`, auth.ErrNewerRecord},
-		"sealed by newer":  {"1", "\x02" + secret, auth.ErrNewerRecord},
-		"sealed, somewhat": {"1", "\x01" + secret, redisstore.ErrSealed},
+		"garbage":       {"1", secret, store.ErrCorrupt},
+		"empty":         {"1", "", store.ErrCorrupt},
+		"half":          {"1", string(theirs[:len(theirs)/2]), store.ErrCorrupt},
+		"another's":     {"1", string(theirs), store.ErrCorrupt},
+		"no generation": {"x", string(theirs), store.ErrCorrupt},
+		"newer":         {"1", `{"version":99}`, store.ErrNewer},
+		"not JSON":      {"1", "\x01" + secret, store.ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := miniredis.RunT(t)
@@ -269,15 +270,30 @@ func TestCorrupt(t *testing.T) {
 			m.HSet(recKey, "g", tc.generation, "d", tc.data)
 			_, err := s.Load(t.Context(), key)
 			var failed *redisstore.Error
-			if !errors.Is(err, tc.want) || !errors.As(err, &failed) || !strings.Contains(err.Error(), recKey) || strings.Contains(err.Error(), secret) {
+			if !errors.Is(err, tc.want) || !errors.As(err, &failed) || !permanent(err) || !strings.Contains(err.Error(), recKey) || strings.Contains(err.Error(), secret) {
 				t.Errorf("Load: %v", err)
 			}
-			if _, err := s.Save(t.Context(), key, record(0, "first")); !errors.Is(err, auth.ErrConflict) {
-				t.Errorf("Save: %v", err)
+			g, err := s.Save(t.Context(), key, record(0, "first"))
+			if tc.want == store.ErrNewer {
+				if !errors.Is(err, auth.ErrConflict) || m.HGet(recKey, "d") != tc.data {
+					t.Errorf("Save: %v; now it is %q", err, m.HGet(recKey, "d"))
+				}
+				return
 			}
-			if got := m.HGet(recKey, "d"); got != tc.data {
-				t.Errorf("it was overwritten with %q", got)
+			if err != nil {
+				t.Fatalf("Save: %v", err)
 			}
+			mustLoad(t, s, "first")
+			if _, err := s.Save(t.Context(), key, record(0, "another first")); !errors.Is(err, auth.ErrConflict) {
+				t.Errorf("Save of what is good: %v", err)
+			}
+			mustSave(t, s, record(g, "second"))
 		})
 	}
+}
+
+// permanent reports whether err says that it is, as [auth.Store] has it.
+func permanent(err error) bool {
+	var says interface{ Retryable() bool }
+	return errors.As(err, &says) && !says.Retryable()
 }

@@ -16,7 +16,11 @@ func probe(ctx context.Context, e *env) error {
 	if !ok {
 		return nil
 	}
-	// The manager calls it under the lock.
+	// The manager calls it under the lock before a refresh, and without it before a
+	// login, which several processes may need at once.
+	if err := e.probedAtOnce(ctx); err != nil {
+		return err
+	}
 	return e.locked(ctx, key, func() error {
 		if err := p.Probe(ctx, key); err != nil {
 			return fmt.Errorf("probe before the first Save: %w", err)
@@ -39,6 +43,29 @@ func probe(ctx context.Context, e *env) error {
 		}
 		return nil
 	})
+}
+
+// probedAtOnce has both views probe many times at once.
+func (e *env) probedAtOnce(ctx context.Context) error {
+	const each = 10
+	results := make(chan error)
+	for _, s := range []auth.Store{e.one, e.two} {
+		p, ok := s.(auth.Prober)
+		if !ok {
+			return errors.New("one view is an auth.Prober, and the other is none")
+		}
+		go func() {
+			var err error
+			for i := 0; i < each && err == nil; i++ {
+				err = p.Probe(ctx, key)
+			}
+			results <- err
+		}()
+	}
+	if err := errors.Join(<-results, <-results); err != nil {
+		return fmt.Errorf("two probes at once: %w", err)
+	}
+	return nil
 }
 
 // heard calls change, again and again, until it was heard of: a call may be

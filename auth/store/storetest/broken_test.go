@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
@@ -18,6 +19,8 @@ type broken struct {
 	lock  func(ctx context.Context, key auth.Key) (func(), error)
 	probe func(ctx context.Context, key auth.Key) error
 	watch func(key auth.Key, changed func()) func()
+	held  func(key auth.Key) bool
+	list  func(ctx context.Context) iter.Seq2[auth.StoreEntry, error]
 }
 
 func (b *broken) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
@@ -60,6 +63,16 @@ func (b *broken) Watch(key auth.Key, changed func()) func() {
 		return b.watch(key, changed)
 	}
 	return b.watched.Watch(key, changed)
+}
+
+// Held implements [auth.Leaser].
+func (b *broken) Held(key auth.Key) bool { return b.held == nil || b.held(key) }
+
+func (b *broken) List(ctx context.Context) iter.Seq2[auth.StoreEntry, error] {
+	if b.list != nil {
+		return b.list(ctx)
+	}
+	return b.watched.List(ctx)
 }
 
 var errBroken = errors.New("broken")

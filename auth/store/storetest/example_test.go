@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/store"
 )
 
 // mapStore is a whole store, on a map where yours has a table. That it keeps
@@ -28,7 +29,7 @@ func (s *mapStore) Load(_ context.Context, key auth.Key) (*auth.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r, ok := s.rows[key]; ok {
-		_, record, err := auth.DecodeRecord(r.value)
+		_, record, err := store.Decode(r.value)
 		return record, err
 	}
 	return nil, auth.ErrNotFound
@@ -39,7 +40,7 @@ func (s *mapStore) Save(_ context.Context, key auth.Key, r *auth.Record) (uint64
 	defer s.mu.Unlock()
 	next := *r
 	next.Generation = s.last + 1
-	value, err := auth.EncodeRecord(key, &next)
+	value, err := store.Encode(key, &next)
 	if err == nil && s.rows[key].generation != r.Generation {
 		err = auth.ErrConflict
 	}
@@ -63,7 +64,7 @@ func (s *mapStore) Lock(ctx context.Context, key auth.Key) (func(), error) {
 	return s.locks.Lock(ctx, key)
 }
 
-// A store of one's own: four methods, and encoding and keys are done already.
+// A store of your own: four methods, and encoding and keys are done already.
 func Example() {
 	var store auth.Store = &mapStore{rows: map[auth.Key]row{}}
 	ctx := context.Background()

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"iter"
 	"sync/atomic"
 	"testing"
 
@@ -56,6 +57,16 @@ func (f *failing) Probe(ctx context.Context, key auth.Key) error {
 	}
 	return f.watched.Probe(ctx, key)
 }
+
+func (f *failing) List(ctx context.Context) iter.Seq2[auth.StoreEntry, error] {
+	if err := f.fail(); err != nil {
+		return func(yield func(auth.StoreEntry, error) bool) { yield(auth.StoreEntry{}, err) }
+	}
+	return f.watched.List(ctx)
+}
+
+// Held implements [auth.Leaser].
+func (f *failing) Held(auth.Key) bool { return true }
 
 // TestNoErrorGoesUnnoticed: whichever call of a store fails, the check that
 // made it says so.

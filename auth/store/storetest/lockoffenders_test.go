@@ -2,6 +2,10 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
 )
@@ -9,6 +13,16 @@ import (
 // lockOffenders break what a store promises of its lock and of its further
 // abilities.
 var lockOffenders = []offender{
+	{"a lease is taken for lost", "a lease that is held", func(b *broken) { b.held = func(auth.Key) bool { return false } }},
+	{"a lease is lost with another", "the lock of a login", func(b *broken) { b.held = func(k auth.Key) bool { return k == key } }},
+	{"one lock for a login and for a refresh", "the lock of a login", func(b *broken) {
+		b.lock = func(ctx context.Context, k auth.Key) (func(), error) {
+			if k == key.Login() {
+				k = key
+			}
+			return b.watched.Lock(ctx, k)
+		}
+	}},
 	{"lock is none", "lock excludes", func(b *broken) {
 		b.lock = func(context.Context, auth.Key) (func(), error) { return func() {}, nil }
 	}},
@@ -89,6 +103,18 @@ var lockOffenders = []offender{
 		b.probe = func(ctx context.Context, key auth.Key) error {
 			_, err := b.watched.Save(ctx, key, &auth.Record{})
 			return err
+		}
+	}},
+	{"probes get in each other's way", "probe", func(b *broken) {
+		var under atomic.Bool
+		b.probe = func(context.Context, auth.Key) error {
+			if under.Swap(true) {
+				return errors.New("the entry of the probe is there already")
+			}
+			runtime.Gosched()
+			time.Sleep(time.Millisecond)
+			under.Store(false)
+			return nil
 		}
 	}},
 	{"probe waits for the lock", "probe", func(b *broken) {

@@ -10,10 +10,10 @@ import (
 	"github.com/mcptokens/mcptokens/auth"
 )
 
-// The checks of the lock: one at a time, and nobody waits for ever.
+// The checks of the lock: one at a time, and nobody waits forever.
 
-// kept checks that the lock of key cannot be had in either view while
-// somebody else has it.
+// kept checks that the lock of key cannot be taken in either view while another
+// caller has it.
 func (e *env) kept(ctx context.Context, key auth.Key) error {
 	return e.views(func(name string, s auth.Store) error {
 		ctx, cancel := context.WithTimeout(ctx, never)
@@ -30,7 +30,7 @@ func (e *env) kept(ctx context.Context, key auth.Key) error {
 	})
 }
 
-// free checks that the lock of key can be had in both views.
+// free checks that the lock of key can be taken in both views.
 func (e *env) free(ctx context.Context, key auth.Key) error {
 	return e.views(func(name string, s auth.Store) error {
 		unlock, err := e.lock(ctx, s, key)
@@ -114,7 +114,7 @@ func lockContext(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	for range 100 { // who gave up must not come into the lock later
+	for range 100 { // a caller that gave up must not get the lock later
 		if err := e.free(ctx, key); err != nil {
 			return fmt.Errorf("after others gave up waiting: %w", err)
 		}
@@ -217,5 +217,53 @@ func saveWithoutLock(ctx context.Context, e *env) error {
 			return fmt.Errorf("while another view has the lock: Delete: %w", err)
 		}
 		return e.missing(ctx, key)
+	})
+}
+
+// A store that takes every lease for lost would keep its holder from ever
+// refreshing.
+func leaseHeld(ctx context.Context, e *env) error {
+	l, ok := e.one.(auth.Leaser)
+	if !ok {
+		return nil
+	}
+	for range 2 { // also when it was taken before
+		err := e.locked(ctx, key, func() error {
+			if !l.Held(key) {
+				return errors.New("the lock is held, and Held says that it is not")
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The lock of [auth.Key.Login] is held for minutes, while a person logs in.
+// Refreshes go on meanwhile, and what they store has nothing to do with it.
+func lockForLogin(ctx context.Context, e *env) error {
+	l, leases := e.one.(auth.Leaser)
+	return e.locked(ctx, key.Login(), func() error {
+		for range 2 {
+			if err := e.free(ctx, key); err != nil {
+				return fmt.Errorf("while the lock of the login is held: %w", err)
+			}
+		}
+		g, err := e.create(ctx, e.two, key, "first")
+		if err != nil {
+			return fmt.Errorf("while the lock of the login is held: %w", err)
+		}
+		if err := e.holds(ctx, key, g, "first"); err != nil {
+			return fmt.Errorf("while the lock of the login is held: %w", err)
+		}
+		if leases && !l.Held(key.Login()) {
+			return errors.New("the lock of the login is held, and after others Held says that it is not")
+		}
+		if err := e.kept(ctx, key.Login()); err != nil {
+			return fmt.Errorf("the lock of the login: %w", err)
+		}
+		return e.missing(ctx, key.Login())
 	})
 }

@@ -19,7 +19,7 @@ type offender struct {
 // passed it.
 func TestSuiteNotices(t *testing.T) {
 	caught := make(map[string]bool)
-	for _, o := range slices.Concat(recordOffenders, lockOffenders) {
+	for _, o := range slices.Concat(recordOffenders, lockOffenders, listOffenders) {
 		t.Run(o.fault, func(t *testing.T) {
 			err := attempt(t, o.check, func(s *watched) auth.Store {
 				b := &broken{watched: s}

@@ -62,6 +62,8 @@ var recordOffenders = []offender{
 	{"proof key as text", "round trip", func(b *broken) {
 		change(b, func(r *auth.Record) { r.ProofKey = []byte(strings.ToValidUTF8(string(r.ProofKey), "?")) })
 	}},
+	{"lineage forgotten", "round trip", func(b *broken) { change(b, func(r *auth.Record) { r.Replaced = "" }) }},
+	{"refusal forgotten", "round trip", func(b *broken) { change(b, func(r *auth.Record) { r.Refusal = nil }) }},
 	{"step-ups forgotten", "round trip", func(b *broken) { change(b, func(r *auth.Record) { r.StepUps = nil }) }},
 	{"big tokens cut", "round trip", func(b *broken) {
 		change(b, func(r *auth.Record) {
@@ -157,7 +159,7 @@ var recordOffenders = []offender{
 		}
 		change(b, func(r *auth.Record) { r.Generation = 7 })
 	}},
-	{"generations begin anew", "generations rise after delete", func(b *broken) {
+	{"generations begin again", "generations rise after delete", func(b *broken) {
 		b.save = func(ctx context.Context, key auth.Key, r *auth.Record) (uint64, error) {
 			if have := b.count[key]; have != r.Generation {
 				return 0, auth.ErrConflict

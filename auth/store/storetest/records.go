@@ -2,14 +2,17 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/extras"
 	"github.com/mcptokens/mcptokens/auth/registration"
 )
 
@@ -38,15 +41,20 @@ func (e *env) missing(ctx context.Context, key auth.Key) error {
 func fullRecord() *auth.Record {
 	// The zone must not matter, the nanosecond does.
 	now := time.Date(2100, 2, 28, 23, 59, 59, 123_456_789, time.FixedZone("odd", 5*3600+45*60))
+	later := now.Add(time.Second)
 	return &auth.Record{
 		Issuer:   "https://as.example/tenant",
 		Resource: "https://mcp.example/mcp?x=1&y=2",
+		Endpoints: &auth.Endpoints{
+			Token: "https://as.example/token?tenant=1", Revocation: "https://as.example/revoke", AuthMethods: []string{"client_secret_post", "none"}, ScopedRefresh: true,
+		},
 		Token: &auth.Token{
 			AccessToken:  "access-._~+/==",
 			TokenType:    "DPoP",
 			RefreshToken: "refresh \"quoted\" \\ <&> \u2028 \u00fc \U0001f511",
 			Expiry:       now.Add(time.Hour),
 			Scopes:       []string{"mcp:read", "mcp:write"},
+			Extra:        extras.Members{"id_token": json.RawMessage(`"a.b.c"`), "team <&>": json.RawMessage(`{"id": 1, "name": "\u2028 <&> \u00fc"}`)},
 		},
 		Obtained:  now,
 		Requested: []string{"mcp:admin", "mcp:read"},
@@ -58,8 +66,11 @@ func fullRecord() *auth.Record {
 		},
 		StepUps: []auth.StepUpLimit{
 			{Scopes: []string{"mcp:admin"}, Attempts: 2, Until: now.Add(time.Minute)},
-			{Scopes: []string{"a", "b"}, Attempts: 1, Until: now.Add(2 * time.Minute)},
+			{Scopes: []string{"a", "b"}, Attempts: 1, Until: now.Add(2 * time.Minute), Granted: true},
 		},
+		Restored: &later,
+		Replaced: "\x00\x80\xff\x01\x02\x03\x04\x05",
+		Refusal:  &auth.LoginRefusal{At: now, Issuer: "https://as.example", Code: "access_denied", Scopes: []string{"mcp:admin"}},
 	}
 }
 
@@ -76,6 +87,7 @@ func samples() map[string]*auth.Record {
 		"refresh token only": {Token: &auth.Token{TokenType: "Bearer", RefreshToken: "r"}},
 		"proof key only":     {ProofKey: []byte("key")},
 		"step-ups only":      {StepUps: fullRecord().StepUps},
+		"a refusal only":     {Refusal: fullRecord().Refusal},
 		"expiry by this process's clock": {Token: &auth.Token{
 			AccessToken: "a", TokenType: "Bearer", Expiry: time.Now().Add(time.Hour),
 		}},
@@ -126,6 +138,7 @@ func sameRecord(got, want *auth.Record) error {
 	}{
 		{"Issuer", got.Issuer == want.Issuer},
 		{"Resource", got.Resource == want.Resource},
+		{"Endpoints", reflect.DeepEqual(got.Endpoints, want.Endpoints)},
 		{"Obtained", sameTime(got.Obtained, want.Obtained)},
 		{"Requested", slices.Equal(got.Requested, want.Requested)},
 		{"ProofKey", string(got.ProofKey) == string(want.ProofKey)},
@@ -133,19 +146,36 @@ func sameRecord(got, want *auth.Record) error {
 		{"Token.TokenType", gt.TokenType == wt.TokenType},
 		{"Token.RefreshToken", gt.RefreshToken == wt.RefreshToken},
 		{"Token.Expiry", sameTime(gt.Expiry, wt.Expiry)},
+		{"Token.Extra", sameExtra(gt.Extra, wt.Extra)},
 		{"Token.Scopes", slices.Equal(gt.Scopes, wt.Scopes) && (gt.Scopes == nil) == (wt.Scopes == nil)},
 		{"Registration.ClientSecretExpiresAt", sameTime(gr.ClientSecretExpiresAt, wr.ClientSecretExpiresAt)},
 		{"Registration.RedirectURIs", slices.Equal(gr.RedirectURIs, wr.RedirectURIs)},
 		{"Registration", reflect.DeepEqual(plain(gr), plain(wr))},
 		{"StepUps", slices.EqualFunc(got.StepUps, want.StepUps, func(a, b auth.StepUpLimit) bool {
-			return a.Attempts == b.Attempts && sameTime(a.Until, b.Until) && slices.Equal(a.Scopes, b.Scopes)
+			return a.Attempts == b.Attempts && a.Granted == b.Granted && sameTime(a.Until, b.Until) && slices.Equal(a.Scopes, b.Scopes)
 		})},
+		{"Restored", (got.Restored == nil) == (want.Restored == nil) && (want.Restored == nil || sameTime(*got.Restored, *want.Restored))},
+		{"Replaced", got.Replaced == want.Replaced},
+		{"Refusal", (got.Refusal == nil) == (want.Refusal == nil)},
+		{"Refusal", got.Refusal == nil || want.Refusal == nil || sameRefusal(*got.Refusal, *want.Refusal)},
 	} {
 		if !f.same {
 			return differs(f.name)
 		}
 	}
 	return nil
+}
+
+// sameExtra compares values, which may be spelled in another way.
+func sameExtra(a, b extras.Members) bool {
+	return maps.EqualFunc(a, b, func(x, y json.RawMessage) bool {
+		var one, other any
+		return json.Unmarshal(x, &one) == nil && json.Unmarshal(y, &other) == nil && reflect.DeepEqual(one, other)
+	})
+}
+
+func sameRefusal(a, b auth.LoginRefusal) bool {
+	return sameTime(a.At, b.At) && a.Issuer == b.Issuer && a.Code == b.Code && slices.Equal(a.Scopes, b.Scopes)
 }
 
 func differs(field string) error { return fmt.Errorf("field %s came back different", field) }
@@ -207,10 +237,12 @@ func spoil(r *auth.Record) {
 	r.Token.AccessToken, r.Token.RefreshToken = "", ""
 	r.Token.Scopes[0], r.Requested[0] = "spoilt", "spoilt"
 	r.ProofKey[0]++
+	*r.Restored = r.Restored.Add(time.Hour)
 	r.Registration.ClientID = ""
 	r.Registration.RedirectURIs[0] = ""
 	r.StepUps[0].Attempts++
 	r.StepUps[1].Scopes[0] = "spoilt"
+	r.Refusal.Code, r.Refusal.Scopes[0] = "", "spoilt"
 }
 
 // nearKeys are keys that a careless store takes for one another, or chokes on.

@@ -10,7 +10,7 @@ import (
 	"github.com/mcptokens/mcptokens/auth"
 )
 
-// The checks of compare-and-swap: who writes has seen what is overwritten.
+// The checks of compare-and-swap: a writer has seen what is overwritten.
 
 // conflicts checks that saving with a generation that is not the stored one
 // is refused, in both views.
@@ -86,8 +86,8 @@ func generationsRise(ctx context.Context, e *env) error {
 		if err != nil {
 			return fmt.Errorf("save: %w", err)
 		}
-		if next <= g {
-			return fmt.Errorf("save of generation %d returned %d; want a higher one", g, next)
+		if next != g+1 {
+			return fmt.Errorf("save of generation %d returned %d; want %d", g, next, g+1)
 		}
 		if err := e.holds(ctx, key, next, what); err != nil {
 			return err
@@ -97,7 +97,7 @@ func generationsRise(ctx context.Context, e *env) error {
 	return nil
 }
 
-// If generations began anew after a delete, a process that slept through it
+// If generations began again after a delete, a process that slept through it
 // would take the next login for the record that it knows.
 func generationsRiseAfterDelete(ctx context.Context, e *env) error {
 	g, err := e.create(ctx, e.one, key, "first")

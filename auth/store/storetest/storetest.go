@@ -7,9 +7,10 @@
 //
 // A store that processes share also says how another process opens what the
 // first one stored, so that the two are tried against each other: [Suite]. The
-// abilities of [auth.Prober] and [auth.Watcher] are tried if the store has them.
+// abilities of [auth.Prober], [auth.Watcher], [auth.Lister] and [auth.Leaser] are
+// tried if the store has them.
 //
-// For a store of your own, [auth.EncodeRecord] and [auth.Key.ID] do most of the
+// For a store of your own, [store.Encode] and [auth.Key.ID] do most of the
 // work; the example is a whole one.
 package storetest
 
@@ -99,11 +100,15 @@ var checks = []check{
 	{"locks of different keys", locksApart},
 	{"lock needs no record and changes none", lockChangesNothing},
 	{"the lock is not needed to save", saveWithoutLock},
+	{"a lease that is held", leaseHeld},
+	{"the lock of a login", lockForLogin},
 
 	{"probe", probe},
 	{"watch hears of changes", watchHears},
 	{"watch holds nobody up", watchApart},
 	{"watch stops", watchStops},
+	{"list", list},
+	{"list while deleting", listAndDelete},
 }
 
 // never is how long a check watches for what must not happen: it sees most

@@ -1,6 +1,6 @@
 module github.com/mcptokens/mcptokens/otelauth/internal/collector
 
-go 1.25.5
+go 1.26.0
 
 require (
 	go.opentelemetry.io/collector/component v1.56.0

@@ -1,7 +1,7 @@
 // Command collector is a small OpenTelemetry Collector: it receives OTLP and
 // sends it on by OTLP over HTTP. The tests of package otelauth run it to see what
 // a real one makes of its spans and metrics. It is a module of its own so that
-// its many dependencies are nobody else's.
+// the library does not get its many dependencies.
 //
 //	go build -C otelauth/internal/collector -o /tmp/collector
 //	/tmp/collector --config file:config.yaml

@@ -1,0 +1,59 @@
+package auth
+
+import (
+	"slices"
+	"sync"
+)
+
+// habits is what is remembered of authorization servers, for all managers of a
+// configuration.
+type habits struct {
+	mu sync.Mutex
+	// scoped are the issuers that want the scopes named in a refresh, which RFC
+	// 6749 section 6 makes optional.
+	scoped map[string]bool
+	// endpoints are those stored last: most records have the same, and share them.
+	endpoints *Endpoints
+}
+
+// maxScoped bounds what is remembered: what is forgotten is found out again.
+const maxScoped = 256
+
+// known returns what is remembered, which may be nothing yet.
+func (o *obtainer) known() *habits {
+	if h := o.habits.Load(); h != nil {
+		return h
+	}
+	o.habits.CompareAndSwap(nil, new(habits))
+	return o.habits.Load()
+}
+
+// setWantsScope remembers whether issuer wants the scopes named.
+func (h *habits) setWantsScope(issuer string, wants bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !wants {
+		delete(h.scoped, issuer)
+		return
+	}
+	if h.scoped == nil || len(h.scoped) >= maxScoped {
+		h.scoped = make(map[string]bool)
+	}
+	h.scoped[issuer] = true
+}
+
+func (h *habits) wantsScope(issuer string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.scoped[issuer]
+}
+
+// share returns e, to be stored.
+func (h *habits) share(e *Endpoints) *Endpoints {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if l := h.endpoints; l == nil || l.Token != e.Token || l.Revocation != e.Revocation || l.ScopedRefresh != e.ScopedRefresh || !slices.Equal(l.AuthMethods, e.AuthMethods) {
+		h.endpoints = e
+	}
+	return h.endpoints
+}

@@ -1,0 +1,73 @@
+package auth_test
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/mcptokens/mcptokens/auth"
+	"github.com/mcptokens/mcptokens/auth/authtest"
+)
+
+// leased is a store whose lock is a lease that its holder may have lost.
+type leased struct {
+	store
+	asked  atomic.Int32
+	onHeld func(nth int32) bool
+}
+
+func (s *leased) Held(auth.Key) bool { return s.onHeld(s.asked.Add(1)) }
+
+// A process that lost its lease before its request was sent sends nothing: it
+// takes the lock again and finds what the other has stored.
+func TestLostLeaseSendsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(leased)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, old := k.started(cfg)
+		expire(old)
+		theirs := k.token()
+		s.onHeld = func(int32) bool { // the other comes in between
+			r, err := s.MemoryStore.Load(t.Context(), k.storeKey())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Token = theirs
+			if _, err := s.MemoryStore.Save(t.Context(), k.storeKey(), r); err != nil {
+				t.Fatal(err)
+			}
+			return false
+		}
+		if got := mustToken(t, m); got.AccessToken != theirs.AccessToken {
+			t.Errorf("in use is %v", got)
+		}
+		if n := s.asked.Load(); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+		k.wantRefreshes(0)
+	})
+}
+
+// If nobody came in between, it refreshes with the lock that it took again.
+func TestLostLeaseIsTakenAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k, s := newKit(t, authtest.Config{}, authtest.Protection{}), new(leased)
+		cfg := k.onDemand()
+		cfg.Store = s
+		m, old := k.started(cfg)
+		s.onHeld = func(nth int32) bool {
+			if nth < 3 {
+				k.wantRefreshes(0)
+			}
+			return nth == 3
+		}
+		expire(old)
+		if got := mustToken(t, m); k.call(got) != 200 {
+			t.Errorf("the server does not take %v", got)
+		}
+		if n := s.asked.Load(); n != 3 {
+			t.Errorf("asked %d times", n)
+		}
+		k.wantRefreshes(1)
+	})
+}

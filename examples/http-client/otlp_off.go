@@ -1,0 +1,17 @@
+//go:build !otlp && !realservers
+
+package main
+
+import (
+	"context"
+	"errors"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// exporters are left out: they bring gRPC and protocol buffers along, which take
+// longer to compile than the rest of the program.
+func exporters(context.Context, string) (sdktrace.SpanExporter, sdkmetric.Exporter, error) {
+	return nil, nil, errors.New("-otlp needs a program that was built with -tags otlp: go run -tags otlp ./examples/http-client -otlp …")
+}
