@@ -12,7 +12,7 @@ import (
 const root = "../.."
 
 // named is a test in a document: `auth/store/filestore.TestModes`.
-var named = regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)`")
+var named = regexp.MustCompile("`([a-z0-9/-]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)`")
 
 // Every row of SECURITY.md that makes a promise names a test, and every test
 // that it names exists.
