@@ -187,6 +187,9 @@ func (e *endpoint) postTo(ctx context.Context, hc *http.Client, srv *Server, c *
 	req.Header = header
 	resp, err = x.client.Do(req)
 	if err != nil {
+		if errors.Is(err, context.Canceled) && reqCtx.Err() != nil {
+			err = context.Cause(reqCtx) // some transports say only that it ended
+		}
 		// Some transports read the body before they dial.
 		return nil, sent{whole: x.whole.Load() && !httpx.Unreachable(err)}, httpx.NewTransportError(err)
 	}

@@ -151,9 +151,13 @@ func waits(prior int) func() time.Duration {
 
 // retry runs attempt until it succeeds, fails for good, or the next wait would
 // not end before ctx does. It returns how often it tried. prior is how many
-// operations of this kind failed just before.
+// operations of this kind failed just before. If the end of ctx cuts the last
+// attempt off, the error is that of the attempt before: it has a reason in it.
 func retry(ctx context.Context, trace *tracing.Reporter, prior int, attempt func(ctx context.Context) error) (int, error) {
-	var next func() time.Duration
+	var (
+		next func() time.Duration
+		last error
+	)
 	ambiguous, proof := prior > 0, false
 	ctx = trace.CountResends(ctx)
 	for n := 1; ; n++ {
@@ -182,8 +186,12 @@ func retry(ctx context.Context, trace *tracing.Reporter, prior int, attempt func
 		}
 		if stop || ctx.Err() != nil {
 			trace.Attempt(ctx, authtrace.Attempt{Number: n, Err: err})
+			if last != nil && f.Class == lifecycle.Transient && cutOff(ctx, err) {
+				err = last
+			}
 			return n, err
 		}
+		last = err
 		trace.Attempt(ctx, authtrace.Attempt{Number: n, Wait: wait, Err: err})
 		if !sleep(ctx, wait) {
 			if errors.Is(context.Cause(ctx), flight.ErrClosed) {
@@ -192,6 +200,11 @@ func retry(ctx context.Context, trace *tracing.Reporter, prior int, attempt func
 			return n, err
 		}
 	}
+}
+
+// cutOff reports whether err says no more than that there was no time left.
+func cutOff(ctx context.Context, err error) bool {
+	return errors.Is(err, errOverdue) || ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded)
 }
 
 // isProofError reports a DPoP proof that the server refused (RFC 9449 section

@@ -856,14 +856,13 @@ func TestFailures(t *testing.T) {
 		typ    string
 		status int64
 		nobody bool // no authorization server was found
-		cut    bool // it is tried for as long as there is time, so the last try may be cut off: no status
 	}{
-		"discovery":                {authtest.ResourceMetadataEndpoint, authtest.Status(500), []string{otelauth.SpanDiscovery}, "_OTHER", 500, true, true},
-		"registration, known":      {authtest.RegistrationEndpoint, authtest.OAuthError("invalid_redirect_uri", 400), []string{otelauth.SpanRegistration, otelauth.SpanAuthorization}, "invalid_redirect_uri", 400, false, false},
-		"registration, unknown":    {authtest.RegistrationEndpoint, authtest.OAuthError("canary_code", 400), []string{otelauth.SpanRegistration, otelauth.SpanAuthorization}, "_OTHER", 400, false, false},
-		"authorization refused":    {authtest.AuthorizeEndpoint, authtest.OAuthError("access_denied", 0), []string{otelauth.SpanAuthorization}, "access_denied", 0, false, false},
-		"code exchange refused":    {authtest.TokenEndpoint, authtest.OAuthError("invalid_target", 400), []string{otelauth.SpanAuthorization, otelauth.SpanExchange}, "invalid_target", 400, false, false},
-		"code exchange, a website": {authtest.TokenEndpoint, authtest.HTMLStatus(404), []string{otelauth.SpanAuthorization, otelauth.SpanExchange}, "_OTHER", 404, false, true},
+		"discovery":                {authtest.ResourceMetadataEndpoint, authtest.Status(500), []string{otelauth.SpanDiscovery}, "_OTHER", 500, true},
+		"registration, known":      {authtest.RegistrationEndpoint, authtest.OAuthError("invalid_redirect_uri", 400), []string{otelauth.SpanRegistration, otelauth.SpanAuthorization}, "invalid_redirect_uri", 400, false},
+		"registration, unknown":    {authtest.RegistrationEndpoint, authtest.OAuthError("canary_code", 400), []string{otelauth.SpanRegistration, otelauth.SpanAuthorization}, "_OTHER", 400, false},
+		"authorization refused":    {authtest.AuthorizeEndpoint, authtest.OAuthError("access_denied", 0), []string{otelauth.SpanAuthorization}, "access_denied", 0, false},
+		"code exchange refused":    {authtest.TokenEndpoint, authtest.OAuthError("invalid_target", 400), []string{otelauth.SpanAuthorization, otelauth.SpanExchange}, "invalid_target", 400, false},
+		"code exchange, a website": {authtest.TokenEndpoint, authtest.HTMLStatus(404), []string{otelauth.SpanAuthorization, otelauth.SpanExchange}, "_OTHER", 404, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -884,6 +883,9 @@ func TestFailures(t *testing.T) {
 					if s.Status.Code != codes.Error || s.SpanKind == trace.SpanKindClient {
 						continue
 					}
+					if s.Name == otelauth.SpanDiscovery && value(s.Attributes, "error.type").AsString() == "timeout" {
+						continue // the last of several: the end of the operation cut it off
+					}
 					failed[s.Name] = true
 					if got := value(s.Attributes, otelauth.AttrIssuer).AsString(); s.Name == otelauth.SpanAuthorization && got != issuer {
 						t.Errorf("%s: issuer %q, want %q", s.Name, got, issuer)
@@ -891,7 +893,7 @@ func TestFailures(t *testing.T) {
 					if got := value(s.Attributes, "error.type").AsString(); got != tt.typ {
 						t.Errorf("%s: error.type %q, want %q", s.Name, got, tt.typ)
 					}
-					if got := value(s.Attributes, "http.response.status_code").AsInt64(); got != tt.status && (got != 0 || !tt.cut) {
+					if got := value(s.Attributes, "http.response.status_code").AsInt64(); got != tt.status {
 						t.Errorf("%s: status %d, want %d", s.Name, got, tt.status)
 					}
 				}
