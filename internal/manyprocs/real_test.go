@@ -73,11 +73,12 @@ func TestRealProcessesAreKilled(t *testing.T) {
 	}
 }
 
-// A login for all on what real servers keep. Of the keyring there is one for all
-// processes of a test, so these are not parallel.
+// A login for all on what real servers keep. Of each there is one for all processes
+// of a test, so what is tried on it comes one after the other.
 func TestRealOneLoginForProcesses(t *testing.T) {
 	for name, at := range servers(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			t.Run("one login", func(t *testing.T) { oneLogin(t, at) })
 			t.Run("taken over", func(t *testing.T) { loginIsTakenOver(t, at) })
 			if at.Locks == "" { // past which nothing can be put into a keyring
