@@ -12,8 +12,22 @@ import (
 	"github.com/mcptokens/mcptokens/mcpgo"
 )
 
-// A process that the server started and left behind does not hold Close up.
+// A process that the server started and left behind does not hold Close up. If it
+// did, every Close would take two seconds, after which mcp-go gets violent: on a
+// slow machine one may take as long for no reason, but not all of them.
 func TestStdioCloseWithGrandchild(t *testing.T) {
+	var took []time.Duration
+	for range 10 {
+		took = append(took, closeWithGrandchild(t))
+		if took[len(took)-1] < 1900*time.Millisecond {
+			return
+		}
+	}
+	t.Errorf("Close took %v", took)
+}
+
+func closeWithGrandchild(t *testing.T) time.Duration {
+	t.Helper()
 	m := tokenManager(t, "first")
 	s := mcpgo.NewStdio(m, program(t), nil, self("grandchild"), mcpgo.WithTokenVariable("TOKEN"))
 	c := connectStdio(t, s)
@@ -33,7 +47,5 @@ func TestStdioCloseWithGrandchild(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	if took := time.Since(start); took > 1900*time.Millisecond { // mcp-go gets violent after 2 s
-		t.Errorf("Close took %v", took)
-	}
+	return time.Since(start)
 }

@@ -94,12 +94,14 @@ func shareInTime(t *testing.T, at storeAt, d time.Duration) {
 		f.await(p)
 	}
 	<-time.After(d)
-	f.stop()
-	for i, p := range crew {
-		if p.report == nil || p.report.Accepted < 5 {
-			t.Errorf("the process with the clock %v: %+v", clocks[i], p.report)
+	for i, p := range crew { // however long that takes on a slow machine
+		select {
+		case <-p.busy:
+		case <-time.After(patience):
+			t.Errorf("the MCP server took less than %d requests of the process with the clock %v", some, clocks[i])
 		}
 	}
+	f.stop()
 	n := f.srv.Counts()
 	if n.ReusedRefreshTokens != 0 || n.FamiliesRevoked != 0 || f.lost != 0 || n.Token != n.RotationsIssued {
 		t.Errorf("%d token requests, %d rotations, %d refresh tokens reused, %d families revoked, %d lost",

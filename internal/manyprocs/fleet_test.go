@@ -20,8 +20,9 @@ import (
 )
 
 // patience is how long a worker may take to be ready: to start, to wait for the
-// lock of one that was killed, and to find a token after a login elsewhere.
-const patience = 20 * time.Second
+// lock of one that was killed, and to find a token after a login elsewhere. A
+// slow machine that other tests use as well needs some of it.
+const patience = time.Minute
 
 // fleet is the authorization server, and the workers that share one of its
 // tokens.
@@ -47,6 +48,7 @@ type process struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	ready chan struct{} // closed when it first was
+	busy  chan struct{} // closed when the MCP server took some requests
 	ended chan struct{}
 	lines chan string // the newest that it said
 
@@ -120,7 +122,7 @@ func (f *fleet) start() *process {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	p := &process{name: j.Worker, cmd: exec.Command(self), ready: make(chan struct{}), ended: make(chan struct{}), lines: make(chan string, 1000)}
+	p := &process{name: j.Worker, cmd: exec.Command(self), ready: make(chan struct{}), busy: make(chan struct{}), ended: make(chan struct{}), lines: make(chan string, 1000)}
 	p.cmd.Env = append(os.Environ(), jobVariable+"="+string(raw))
 	p.cmd.Stderr = os.Stderr
 	stdout, err := p.cmd.StdoutPipe()
@@ -163,6 +165,8 @@ func (f *fleet) hear(p *process, line string) {
 		default:
 			close(p.ready)
 		}
+	case sayBusy:
+		close(p.busy)
 	case sayDead:
 		f.replace()
 	case sayReport:

@@ -12,7 +12,7 @@ import (
 // Whatever it is that processes need a person for, one window opens, and all go on
 // with what the person granted.
 func TestOneLoginForProcesses(t *testing.T) {
-	for name, at := range stores(t) {
+	for name, at := range stores(t, time.Minute) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			oneLogin(t, at)
@@ -72,7 +72,7 @@ func oneLogin(t *testing.T, at storeAt) {
 
 // The one that asks the person is killed: another one asks.
 func TestLoginOfAKilledProcess(t *testing.T) {
-	for name, at := range stores(t) {
+	for name, at := range stores(t, 5*time.Second) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			loginIsTakenOver(t, at)
@@ -83,6 +83,7 @@ func TestLoginOfAKilledProcess(t *testing.T) {
 func loginIsTakenOver(t *testing.T, at storeAt) {
 	f := loginFleet(t, at)
 	f.empty()
+	f.srv.Inject(authtest.AuthorizeEndpoint, authtest.Delay(10*patience)) // it is killed before the person answers
 	first := f.start()
 	f.until("a window", func() bool { return f.srv.Counts().Authorize == 1 })
 	for range 3 {

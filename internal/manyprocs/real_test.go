@@ -110,8 +110,8 @@ func servers(t *testing.T) map[string]storeAt {
 	})
 	return map[string]storeAt{
 		"keyring":    {Locks: locks},
-		"postgresql": {PostgreSQL: realservers.StartPostgreSQL(t), Lease: lease},
-		"redis":      {Redis: redisServer(t), Lease: lease},
+		"postgresql": {PostgreSQL: realservers.StartPostgreSQL(t), Lease: 5 * lease},
+		"redis":      {Redis: redisServer(t), Lease: 5 * lease},
 	}
 }
 

@@ -78,13 +78,14 @@ func (at storeAt) database(d sqlstore.Dialect) (auth.Store, func(), error) {
 	}, nil
 }
 
-// stores are those that need no server.
-func stores(t *testing.T) map[string]storeAt {
+// stores are those that need no server. A lease of theirs ends after a process
+// was killed; one that lives may lose it on a machine that stands still for as long.
+func stores(t *testing.T, lease time.Duration) map[string]storeAt {
 	r := miniredis.RunT(t)
 	r.ClockTTL(true) // leases end
 	return map[string]storeAt{
 		"file":   {Dir: filepath.Join(t.TempDir(), "tokens")},
-		"redis":  {Redis: r.Addr(), Lease: time.Second},
-		"sqlite": {SQLite: filepath.Join(t.TempDir(), "tokens.db"), Lease: time.Second},
+		"redis":  {Redis: r.Addr(), Lease: lease},
+		"sqlite": {SQLite: filepath.Join(t.TempDir(), "tokens.db"), Lease: lease},
 	}
 }

@@ -50,19 +50,32 @@ func (f *fleet) harmless() {
 }
 
 // suspended is a worker that is stopped once the server has rotated for it,
-// before the answer arrives.
+// before the answer arrives. On a slow machine the answer may be faster than the
+// signal: then it goes on, and is stopped at its next request.
 func (f *fleet) suspended() *process {
 	f.t.Helper()
 	p := f.start()
 	f.await(p)
-	f.srv.Inject(authtest.TokenEndpoint, authtest.DelayAfter(time.Second))
-	f.until("a token request that waits for its answer", func() bool {
-		all := f.srv.TokenRequests()
-		last := all[len(all)-1]
-		return last.Fault != "" && last.Processed
-	})
-	f.suspend(p)
-	return p
+	for deadline := time.Now().Add(patience); ; f.resume(p) {
+		before := len(f.srv.TokenRequests())
+		f.srv.Inject(authtest.TokenEndpoint, authtest.DelayAfter(time.Second))
+		delayed := func() *authtest.TokenRequest {
+			for _, r := range f.srv.TokenRequests()[before:] {
+				if r.Fault != "" && r.Processed {
+					return &r
+				}
+			}
+			return nil
+		}
+		f.until("a token request that waits for its answer", func() bool { return delayed() != nil })
+		f.suspend(p)
+		if !delayed().Answered {
+			return p
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("%s was never stopped before its answer", p.name)
+		}
+	}
 }
 
 // requestsOf counts the token requests of a worker.

@@ -115,10 +115,14 @@ func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
 // What a worker says, a line each.
 const (
 	sayReady  = "ready"  // it has a token that the MCP server takes
+	sayBusy   = "busy"   // the MCP server took some of its requests, once
 	sayDead   = "dead"   // only a new login helps
 	sayError  = "error"  // anything else went wrong; what follows
 	sayReport = "report" // it ends; a report follows
 )
+
+// some requests that the MCP server took say that a worker gets on.
+const some = 5
 
 // report is what a worker did.
 type report struct {
@@ -193,11 +197,12 @@ func (w *worker) run(ctx context.Context) {
 			w.say(sayReady)
 		case dead(err):
 			w.say(sayDead)
-		case rejected(err):
+		case rejected(err), late(err):
 			// Families of eager workers die so often that a manager takes the server
 			// for one that rejects whatever it is shown, and waits before it goes on.
 			// On a slow machine tokens that live for a second die on their way, some
-			// in a row. What the server accepts is counted, and has to be enough.
+			// in a row, or before they come. What the server accepts is counted, and
+			// has to be enough.
 		default:
 			w.say(sayError + " " + strings.ReplaceAll(err.Error(), "\n", " "))
 		}
@@ -225,6 +230,13 @@ func rejected(err error) bool {
 	var re *auth.RejectedError
 	return errors.As(err, &re)
 }
+
+// late reports whether tokens were too short-lived for this machine.
+func late(err error) bool {
+	return errors.Is(err, errNoneTaken) || strings.Contains(err.Error(), "the answers come later than their tokens expire")
+}
+
+var errNoneTaken = errors.New("the MCP server took none of five tokens")
 
 // say prints what is new.
 func (w *worker) say(what string) {
@@ -264,7 +276,9 @@ func (w *worker) call(ctx context.Context) (*auth.Token, error) {
 		}
 		switch status {
 		case http.StatusOK:
-			w.accepted.Add(1)
+			if w.accepted.Add(1) == some {
+				fmt.Println(sayBusy)
+			}
 			return tok, nil
 		case http.StatusUnauthorized:
 			w.rejected.Add(1)
@@ -275,7 +289,7 @@ func (w *worker) call(ctx context.Context) (*auth.Token, error) {
 			return nil, fmt.Errorf("the MCP server answered %d", status)
 		}
 	}
-	return nil, errors.New("the MCP server took none of five tokens")
+	return nil, errNoneTaken
 }
 
 func (w *worker) present(ctx context.Context, tok *auth.Token) (int, error) {

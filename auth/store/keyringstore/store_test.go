@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
@@ -157,37 +158,39 @@ func TestProbesAtOnce(t *testing.T) {
 // A dialog is open and nobody answers it. Callers leave by their contexts, and
 // the call to the keyring is the only one.
 func TestNoAnswer(t *testing.T) {
-	ring := &fake{}
-	s := newStore(t, ring, t.TempDir())
-	g := mustSave(t, s, record(0, "first"))
-	asked, answer := make(chan struct{}, 100), make(chan struct{})
-	ring.refuse = func(int, string, string, string, string) error {
-		asked <- struct{}{}
-		<-answer
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	for op, err := range operations(ctx, s, g) {
+	synctest.Test(t, func(t *testing.T) { // a machine that stands still would use up the callers' time
+		ring := &fake{}
+		s := newStore(t, ring, t.TempDir())
+		g := mustSave(t, s, record(0, "first"))
+		asked, answer := make(chan struct{}, 100), make(chan struct{})
+		ring.refuse = func(int, string, string, string, string) error {
+			asked <- struct{}{}
+			<-answer
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		for op, err := range operations(ctx, s, g) {
+			var un *UnavailableError
+			if ctx.Err() == nil || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", op, err)
+			}
+			if errors.As(err, &un) && (un.Reason != NoAnswer || !strings.Contains(err.Error(), "dialog")) {
+				t.Errorf("%s: %v", op, err)
+			}
+		}
+		waiting, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
 		var un *UnavailableError
-		if ctx.Err() == nil || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v", op, err)
+		if _, err := s.Load(waiting, key); !errors.As(err, &un) || un.Reason != NoAnswer || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Load: %v", err)
 		}
-		if errors.As(err, &un) && (un.Reason != NoAnswer || !strings.Contains(err.Error(), "dialog")) {
-			t.Errorf("%s: %v", op, err)
+		if n := len(asked); n != 1 {
+			t.Errorf("%d calls are open, want 1", n)
 		}
-	}
-	waiting, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	var un *UnavailableError
-	if _, err := s.Load(waiting, key); !errors.As(err, &un) || un.Reason != NoAnswer || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Load: %v", err)
-	}
-	if n := len(asked); n != 1 {
-		t.Errorf("%d calls are open, want 1", n)
-	}
-	close(answer)
-	mustLoad(t, s, record(0, "first"))
+		close(answer)
+		mustLoad(t, s, record(0, "first"))
+	})
 }
 
 // Who waits for the lock of a save leaves by its context too.

@@ -74,7 +74,7 @@ func mustLoad(t *testing.T, s auth.Store, want string) *auth.Record {
 // mustLock takes the lock, which has to be free or to become so.
 func mustLock(t *testing.T, s auth.Store) (unlock func()) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	unlock, err := s.Lock(ctx, key)
 	if err != nil {
@@ -88,7 +88,7 @@ func await(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s: never", what)
 	}
 }

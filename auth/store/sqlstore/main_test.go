@@ -101,7 +101,7 @@ func mustSave(t *testing.T, s auth.Store, r *auth.Record) uint64 {
 // mustLock takes the lock, which has to be free or to become so.
 func mustLock(t *testing.T, s auth.Store) (unlock func()) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	unlock, err := s.Lock(ctx, key)
 	if err != nil {
