@@ -3,6 +3,7 @@ package manyprocs
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -222,6 +223,9 @@ func (f *fleet) uneasily(errors bool) {
 // The caller holds f.mu.
 func (f *fleet) replace() {
 	rec, err := f.view.Load(f.t.Context(), f.key())
+	if errors.Is(err, auth.ErrNotFound) && f.uneasy {
+		return // a damaged file was moved aside, and who has the token puts it back
+	}
 	if err != nil {
 		f.errors = append(f.errors, "load: "+err.Error())
 		return

@@ -86,6 +86,7 @@ func (w *world) troubles(ctx context.Context, stores []*moody) {
 	}
 	faults := append(authtest.Faults(), authtest.Delay(w.hour/120), authtest.DelayAfter(w.hour/120), authtest.OAuthError("invalid_grant", 400),
 		authtest.OAuthError("temporarily_unavailable", 400), authtest.OAuthError("invalid_client", 401), authtest.OAuthError("insufficient_scope", 403))
+	w.as.Inject(authtest.ResourceEndpoint, authtest.Status(http.StatusBadGateway)) // a short day at random may be one without any
 	for sleep(ctx, w.between(0, w.hour/4)) {
 		e, f := endpoints[w.intn(len(endpoints))], faults[w.intn(len(faults))]
 		switch w.intn(8) {
