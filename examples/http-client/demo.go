@@ -156,15 +156,15 @@ func (d *demo) earlyRefresh(ctx context.Context) (string, error) {
 	}
 	served := 0
 	for {
-		if _, err := callTool(ctx, d.client, "greet", nil); err != nil {
-			return "", err
-		}
 		tok, err := d.manager.Token(ctx)
 		if err != nil {
 			return "", err
 		}
 		if tok.AccessToken != before.AccessToken {
 			break
+		}
+		if _, err := callTool(ctx, d.client, "greet", nil); err != nil {
+			return "", err
 		}
 		served++
 		select {
