@@ -30,7 +30,7 @@ const unseen = "e\x1b[31m\u009b2J\u202evil\u2066\u200b\u200d\ufeff\ufe0f\u2028\r
 // hostileTexts are what a server may say in any place.
 var hostileTexts = map[string]string{
 	"unseen":   unseen,
-	"long":     strings.Repeat("l", 900<<10),
+	"long":     strings.Repeat("l", 200<<10), // more than any limit, in a body that is read
 	"words":    strings.Repeat("scope:of_many ", 4<<10),
 	"host":     "https://as\u202e.\u009bevil.example/x",
 	"hidden":   "https://%E2%80%AE%C2%9B.example/x",

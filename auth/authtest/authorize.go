@@ -2,9 +2,11 @@ package authtest
 
 import (
 	"crypto/rand"
-	"html/template"
+	"html"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -36,11 +38,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.Method == http.MethodGet && s.cfg.Page:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_ = page.Execute(w, struct {
-			Client, Resource, Redirect string
-			Scopes                     []string
-			Action                     string
-		}{c.id, f.resource, q.Get("redirect_uri"), f.scopes, r.URL.RequestURI()})
+		_, _ = io.WriteString(w, page(c.id, f.resource, q.Get("redirect_uri"), r.URL.RequestURI(), f.scopes))
 		return
 	case r.Method == http.MethodPost && r.PostFormValue("decision") != "approve":
 		s.redirect(w, r, q, url.Values{"error": {"access_denied"}})
@@ -122,16 +120,25 @@ func (s *Server) refuseAuthorization(w http.ResponseWriter, r *http.Request, cod
 	s.redirect(w, r, q, url.Values{"error": {code}})
 }
 
-var page = template.Must(template.New("consent").Parse(`<!doctype html>
+// page asks for consent. It is no template: those keep the linker from removing
+// anything, and every test binary that has this package would be larger by it.
+func page(client, resource, redirect, action string, scopes []string) string {
+	var list strings.Builder
+	for _, scope := range scopes {
+		list.WriteString("<li>" + html.EscapeString(scope) + "</li>")
+	}
+	client, resource, redirect, action = html.EscapeString(client), html.EscapeString(resource), html.EscapeString(redirect), html.EscapeString(action)
+	return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<title>Authorize {{.Client}}</title>
-<h1>Authorize <span id="client">{{.Client}}</span>?</h1>
-<p>It asks for access to <span id="resource">{{.Resource}}</span> and returns to <span id="redirect">{{.Redirect}}</span>.</p>
-<ul id="scopes">{{range .Scopes}}<li>{{.}}</li>{{end}}</ul>
-<form method="post" action="{{.Action}}">
+<title>Authorize ` + client + `</title>
+<h1>Authorize <span id="client">` + client + `</span>?</h1>
+<p>It asks for access to <span id="resource">` + resource + `</span> and returns to <span id="redirect">` + redirect + `</span>.</p>
+<ul id="scopes">` + list.String() + `</ul>
+<form method="post" action="` + action + `">
 <button id="approve" name="decision" value="approve">Approve</button>
 <button id="deny" name="decision" value="deny">Deny</button>
 </form>
 </html>
-`))
+`
+}

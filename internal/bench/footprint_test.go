@@ -12,33 +12,36 @@ import "testing"
 // armed and its record elsewhere. One alone takes less than 2 KiB. None has a
 // goroutine.
 func TestIdleFootprint(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		of   func(n int) footprint
-		n    int
-		most float64
-	}{
-		// Of ten thousand, so that what the runtime takes meanwhile is no matter.
-		{"in memory", remembered, 10_000, 1024},
-		{"early refresh armed", pooled, 10_000, 1024},
-		{"in memory", remembered, 100_000, 1024},
-		{"alone", alone, 1_000, 2048},
-	} {
-		f := tc.of(tc.n)
-		// The first pays for what the runtime keeps, and any for what it makes meanwhile.
-		// What ours takes, it takes each time.
-		for range 4 {
-			if f.bytes > tc.most {
-				f = tc.of(tc.n)
-			}
+	// Of ten thousand, so that what the runtime takes meanwhile is no matter.
+	checkIdle(t, "in memory", remembered, 10_000, 1024)
+	checkIdle(t, "early refresh armed", pooled, 10_000, 1024)
+	checkIdle(t, "alone", alone, 1_000, 2048)
+}
+
+// It takes no more when there are ten times as many. This is no test because it
+// takes seconds: .ci/run runs benchmarks too.
+func BenchmarkIdleFootprint(b *testing.B) {
+	for b.Loop() {
+		checkIdle(b, "in memory", remembered, 100_000, 1024)
+	}
+}
+
+func checkIdle(t testing.TB, name string, of func(n int) footprint, n int, most float64) {
+	t.Helper()
+	f := of(n)
+	// The first pays for what the runtime keeps, and any for what it makes meanwhile.
+	// What ours takes, it takes each time.
+	for range 4 {
+		if f.bytes > most {
+			f = of(n)
 		}
-		t.Logf("%s: %.0f bytes", tc.name, f.bytes)
-		if f.bytes > tc.most || f.bytes < 100 {
-			t.Errorf("%s: %.0f bytes for each of %d, want at most %.0f, and enough to be true", tc.name, f.bytes, tc.n, tc.most)
-		}
-		if f.goroutines > 0 {
-			t.Errorf("%s: %v goroutines for each of %d", tc.name, f.goroutines, tc.n)
-		}
+	}
+	t.Logf("%s: %.0f bytes", name, f.bytes)
+	if f.bytes > most || f.bytes < 100 {
+		t.Errorf("%s: %.0f bytes for each of %d, want at most %.0f, and enough to be true", name, f.bytes, n, most)
+	}
+	if f.goroutines > 0 {
+		t.Errorf("%s: %v goroutines for each of %d", name, f.goroutines, n)
 	}
 }
 

@@ -99,6 +99,10 @@ func outage(callers int, patience time.Duration) {
 	table([]string{fmt.Sprintf("%d callers, each for at most %v", callers, patience), "all are back after", "requests"}, rows)
 }
 
+// mostInAStorm bounds the requests of ten seconds: full jitter means some attempts
+// in each refresh, a second or more between refreshes. Many more would be a storm.
+const mostInAStorm = 40
+
 // storm goes on calling a manager whose token endpoint is out of order.
 func storm(perMillisecond int, length, patience time.Duration) {
 	e := newEndpoint(http.StatusServiceUnavailable)
@@ -132,6 +136,9 @@ func storm(perMillisecond int, length, patience time.Duration) {
 		}
 	}
 	wg.Wait()
+	if n := e.requests.Load(); n > mostInAStorm {
+		panic(fmt.Sprintf("%d requests in %v", n, length))
+	}
 	table([]string{fmt.Sprintf("%d calls per ms for %v, each for at most %v", perMillisecond, length, patience), "calls", "the longest took", "requests"},
 		[][]string{{withManager.name, fmt.Sprint(calls), duration(float64(worst)), fmt.Sprint(e.requests.Load())}})
 }

@@ -12,6 +12,7 @@ import (
 // Whatever it is that processes need a person for, one window opens, and all go on
 // with what the person granted.
 func TestOneLoginForProcesses(t *testing.T) {
+	t.Parallel()
 	for name, at := range stores(t, time.Minute) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,6 +73,7 @@ func oneLogin(t *testing.T, at storeAt) {
 
 // The one that asks the person is killed: another one asks.
 func TestLoginOfAKilledProcess(t *testing.T) {
+	t.Parallel()
 	for name, at := range stores(t, 5*time.Second) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

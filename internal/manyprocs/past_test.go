@@ -17,6 +17,7 @@ import (
 // or a replica takes over that was behind, while processes have newer ones. None of
 // what is spent is sent.
 func TestStoreGoesBackUnderProcesses(t *testing.T) {
+	t.Parallel()
 	for name, at := range stores(t, time.Minute) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -35,6 +36,7 @@ func goesBack(t *testing.T, at storeAt) {
 
 // The record is damaged while processes have the token: one of them stores it again.
 func TestRecordIsDamagedUnderProcesses(t *testing.T) {
+	t.Parallel()
 	for name, at := range stores(t, time.Minute) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -18,6 +18,7 @@ import (
 // and the reason, and nobody is asked to log in; and once a person has mended it
 // the process goes on by itself.
 func TestTroubleWithFiles(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]trouble{
 		"disk full": {
 			func(t *testing.T, f *fleet, p *process, _ string) { tell(t, p, fillSignal) },

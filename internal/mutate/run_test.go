@@ -73,13 +73,19 @@ func TestRun(t *testing.T) {
 	}
 	r := fakeModule(t)
 	var all []mutation
-	for _, tt := range list {
-		got, why, err := r.run(t.Context(), tt.m)
-		if err != nil || got != tt.want || !strings.Contains(why, tt.why) {
-			t.Errorf("%s: %s (%s), %v; want %s with %q", tt.name, got, why, err, tt.want, tt.why)
+	t.Run("each", func(t *testing.T) {
+		for _, tt := range list {
+			all = append(all, tt.m)
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel() // it waits for the go command most of the time
+				own := &runner{root: r.root, temp: t.TempDir()}
+				got, why, err := own.run(t.Context(), tt.m)
+				if err != nil || got != tt.want || !strings.Contains(why, tt.why) {
+					t.Errorf("%s (%s), %v; want %s with %q", got, why, err, tt.want, tt.why)
+				}
+			})
 		}
-		all = append(all, tt.m)
-	}
+	})
 	for name, text := range fake {
 		if now, err := os.ReadFile(filepath.Join(r.root, name)); err != nil || string(now) != text {
 			t.Errorf("%s was changed: %v", name, err)
