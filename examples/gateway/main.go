@@ -24,6 +24,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -160,13 +161,16 @@ func (w *world) told() string {
 }
 
 // browser is a user's browser, signed in to the gateway.
-type browser struct{ http.Client }
+type browser struct {
+	http.Client
+	visits sync.WaitGroup // under way
+}
 
 func (w *world) browser(user string) *browser {
 	jar, _ := cookiejar.New(nil) // never fails
 	at, _ := url.Parse(w.url)
 	jar.SetCookies(at, []*http.Cookie{{Name: "session", Value: session(user), Path: "/"}})
-	return &browser{http.Client{Jar: jar}}
+	return &browser{Client: http.Client{Jar: jar}}
 }
 
 // end is where the user ends.
@@ -181,7 +185,7 @@ func end(resp *http.Response, err error) string {
 
 // Elicit shows the user what the gateway elicits, and they visit it.
 func (b *browser) Elicit(_ context.Context, r mcp.ElicitationRequest) (*mcp.ElicitationResult, error) {
-	go func() { _ = end(b.Get(r.Params.URL)) }()
+	b.visits.Go(func() { _ = end(b.Get(r.Params.URL)) })
 	return &mcp.ElicitationResult{ElicitationResponse: mcp.ElicitationResponse{Action: mcp.ElicitationResponseActionAccept}}, nil
 }
 
@@ -190,6 +194,7 @@ func (b *browser) Elicit(_ context.Context, r mcp.ElicitationRequest) (*mcp.Elic
 func (w *world) ask(ctx context.Context, user string, b *browser, upstream, tool string) string {
 	var options []client.ClientOption
 	if b != nil {
+		defer b.visits.Wait() // whose last page says what happened
 		options = append(options, client.WithElicitationHandler(b), client.WithClientCapabilities(mcp.ClientCapabilities{Elicitation: &mcp.ElicitationCapability{URL: &struct{}{}}}))
 	}
 	t, err := mcptransport.NewStreamableHTTP(w.url+"/mcp", mcptransport.WithHTTPHeaders(map[string]string{"X-Key": session(user)}))
