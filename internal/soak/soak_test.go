@@ -226,9 +226,10 @@ func (r resources) String() string {
 	return fmt.Sprintf("%d goroutines, %d files, %d KiB of heap", r.goroutines, r.files, r.heap>>10)
 }
 
-// used waits a while for goroutines that are about to end.
+// used waits a while for goroutines that are about to end: on a slow machine some
+// seconds.
 func used(goroutines int) resources {
-	for range 100 {
+	for range 1000 {
 		if runtime.NumGoroutine() <= goroutines {
 			break
 		}
