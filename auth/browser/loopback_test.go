@@ -3,10 +3,12 @@ package browser
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -189,12 +191,19 @@ func listen(t *testing.T) int {
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
+// freePort is below the ports that systems give to whoever wants any, so that nobody
+// else gets it meanwhile, and another one each time.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10_000 + (rand.IntN(20)+20*int(ports.Add(1)))%20_000
+		if ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = ln.Close()
+			return port
+		}
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
+
+var ports atomic.Int64

@@ -89,9 +89,7 @@ func TestTransportErrorFromNetwork(t *testing.T) {
 		<-done
 	})
 	t.Run("refused connection", func(t *testing.T) {
-		srv := httptest.NewServer(http.NotFoundHandler())
-		srv.Close()
-		_, err := NoRedirect(nil).Get(srv.URL)
+		_, err := NoRedirect(nil).Get("http://127.0.0.1:1/") // a port that no other process is given meanwhile
 		if e := NewTransportError(err); !e.Retryable() || !strings.Contains(e.Error(), "connection refused") {
 			t.Errorf("error %q, retryable %v, want a retryable one that says refused", e, e.Retryable())
 		}
