@@ -1,7 +1,10 @@
 package finder
 
 import (
+	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -44,11 +47,23 @@ func TestPublicResourceDoesNotLeadHere(t *testing.T) {
 	dnstest.Serve(t, map[string][]string{"mcp.test": {"8.8.8.8"}, "as.test": {"127.0.0.1"}})
 	q := Query{Resource: "https://mcp.test/mcp", Canonical: "https://mcp.test/mcp"}
 
+	// Where mcp.test is, the network of the machine says: here it is always somebody else.
+	stranger := httptest.NewUnstartedServer(http.NotFoundHandler())
+	stranger.Config.ErrorLog = log.New(io.Discard, "", 0)
+	stranger.StartTLS()
+	defer stranger.Close()
+	outside := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == "8.8.8.8:443" {
+			address = stranger.Listener.Addr().String()
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}}
+
 	f := New(Config{})
 	challenged, issued := q, q
 	challenged.Metadata = here + "/metadata"
 	issued.Issuer = here
-	_, findErr := f.Find(t.Context(), challenged)
+	_, findErr := New(Config{HTTPClient: outside, Plain: outside}).Find(t.Context(), challenged)
 	_, issuerErr := f.Issuer(t.Context(), issued)
 	_, getErr := f.Client(q.Resource).Get(here)
 	_, postErr := f.Poster(q.Resource).Post(here, "text/plain", nil)
