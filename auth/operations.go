@@ -83,7 +83,7 @@ func (m *Manager) join(caller context.Context, op lifecycle.Op, a asked) (_ *ope
 func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *operation {
 	o := &operation{op: op, awaited: authtrace.AwaitedStore}
 	var run func(flight.Run) (result, error)
-	options := flight.Options{Bound: m.cfg.obtainer.timeout, Patience: queueTime}
+	options := flight.Options{Bound: m.cfg.obtainer.timeout}
 	before := m.st.held
 	switch op {
 	case lifecycle.Load:

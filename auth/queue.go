@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"time"
 
 	"github.com/mcptokens/mcptokens/auth/admission"
 	"github.com/mcptokens/mcptokens/auth/internal/flight"
@@ -12,9 +11,6 @@ import (
 
 // What needs no person waits for its place in the queue of its authorization server
 // before its own time begins, and without a goroutine [invariant 9].
-
-// queueTime is how long it waits at the most.
-const queueTime = 5 * time.Minute
 
 // errQueue: nothing was sent, since the server had too much to do.
 var errQueue = errtext.New("too many token requests wait for this authorization server")

@@ -2,14 +2,12 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth/authtrace"
-	"github.com/mcptokens/mcptokens/auth/internal/flight"
 	"github.com/mcptokens/mcptokens/auth/internal/lifecycle"
 )
 
@@ -224,9 +222,8 @@ func (m *Manager) look(ctx context.Context, op *operation) {
 	_, _ = m.wait(ctx, op)
 }
 
-// wait waits for an operation, no longer than ctx. The error is ctx's, or that
-// of a closed manager.
-func (m *Manager) wait(ctx context.Context, op *operation) (result, error) {
+// wait waits for an operation, no longer than ctx, whose the error is.
+func (m *Manager) wait(ctx context.Context, op *operation) (*result, error) {
 	if m.cfg.store.trace.Silent() { // most programs, and herds of 10,000
 		return m.await(ctx, op)
 	}
@@ -240,22 +237,14 @@ func (m *Manager) wait(ctx context.Context, op *operation) (result, error) {
 	return res, err
 }
 
-func (m *Manager) await(ctx context.Context, op *operation) (result, error) {
+func (m *Manager) await(ctx context.Context, op *operation) (*result, error) {
 	leave := op.flight.Join()
 	defer leave()
 	res, err := op.flight.Wait(ctx)
-	switch {
-	case err == nil:
-		return res, nil
-	case ctx.Err() != nil && err == ctx.Err():
-		return res, gaveUp(ctx)
+	if err != nil { // not the operation's, see ended
+		return nil, gaveUp(ctx)
 	}
-	var panicked *flight.PanicError
-	if errors.As(err, &panicked) {
-		res.failure = lifecycle.Failure{Err: err, Class: lifecycle.Ours}
-		return res, nil
-	}
-	return res, err
+	return res, nil
 }
 
 // renewed waits for a renewal without the lock: a herd waits here. It returns

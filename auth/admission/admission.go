@@ -8,7 +8,7 @@
 package admission
 
 import (
-	"container/list"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,6 +30,8 @@ const (
 	pause = time.Second
 	// mostServers are remembered when nobody asks them.
 	mostServers = 64
+	// patience is how long a place is waited for at the most.
+	patience = 5 * time.Minute
 )
 
 // Gate has a queue for each server. The zero value can be used. Its methods may be
@@ -48,7 +50,9 @@ type Gate struct {
 type server struct {
 	limit   float64 // between 1 and Most
 	running int
-	waiting list.List // of *Ticket, first come first served
+	first   *Ticket     // of a list, first come first served; nil: nobody waits
+	last    *Ticket     // if there is a first one
+	timer   *time.Timer // ends the wait of the first one; nil: nobody ever waited
 	best    time.Duration
 	lowered time.Time
 }
@@ -64,9 +68,12 @@ type Ticket struct {
 	gate   *Gate
 	name   string
 	of     *server
-	at     *list.Element // while it waits
 	begin  func()
+	until  time.Time // when it has waited for too long
 	placed bool
+
+	waits      bool // in the list of the server
+	prev, next *Ticket
 }
 
 // Ticket returns one for a server. It has no place and does not wait for one.
@@ -76,30 +83,34 @@ func (g *Gate) Ticket(name string) *Ticket { return &Ticket{gate: g, name: name}
 func (t *Ticket) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "admission.Ticket{}") }
 
 // Join takes a place, or waits for one; who comes first gets one first. It has begin
-// called once: before it returns if there is a place, when there is one, or when
-// Leave is called. begin must return at once and not use the gate.
+// called once: before it returns if there is a place, when there is one, when it has
+// waited for five minutes, or when Leave is called. begin must return at once and not
+// use the gate.
 func (t *Ticket) Join(begin func()) {
 	t.gate.mu.Lock()
 	defer t.gate.mu.Unlock()
 	t.of = t.gate.at(t.name)
-	if t.of.running < int(t.of.limit) && t.of.waiting.Len() == 0 {
+	if t.of.running < int(t.of.limit) && t.of.first == nil {
 		t.of.running++
 		t.placed = true
 		begin()
 		return
 	}
-	t.begin, t.at = begin, t.of.waiting.PushBack(t)
+	t.begin, t.until = begin, time.Now().Add(patience)
+	t.of.add(t)
+	if t.of.first == t {
+		t.gate.arm(t.of)
+	}
 }
 
 // Leave ends the wait for a place: begin is called now if it was not.
 func (t *Ticket) Leave() {
 	t.gate.mu.Lock()
 	defer t.gate.mu.Unlock()
-	if t.at == nil {
+	if !t.waits {
 		return
 	}
-	t.of.waiting.Remove(t.at)
-	t.at = nil
+	t.of.remove(t)
 	t.gate.admit(t.name, t.of)
 	t.begin()
 }
@@ -112,7 +123,8 @@ func (t *Ticket) Placed() bool {
 	return t.placed
 }
 
-// Enter waits until there is a place, or ctx ends; the error is ctx's.
+// Enter waits until there is a place. The error is ctx's, or [context.DeadlineExceeded]
+// after five minutes.
 func (t *Ticket) Enter(ctx context.Context) error {
 	if t.Placed() {
 		return nil
@@ -125,7 +137,7 @@ func (t *Ticket) Enter(ctx context.Context) error {
 		t.Leave()
 	}
 	if !t.Placed() { // else it came at the same moment
-		return ctx.Err()
+		return cmp.Or(ctx.Err(), context.DeadlineExceeded)
 	}
 	return nil
 }
@@ -167,15 +179,67 @@ func (g *Gate) most() float64 {
 
 // admit lets in who waits, as many as there may be. The caller holds g.mu.
 func (g *Gate) admit(name string, s *server) {
-	for s.running < int(s.limit) && s.waiting.Len() > 0 {
+	for t := s.first; s.running < int(s.limit) && t != nil; t = s.first {
 		s.running++
-		t := s.waiting.Remove(s.waiting.Front()).(*Ticket)
-		t.at, t.placed = nil, true
+		s.remove(t)
+		t.placed = true
 		t.begin()
 	}
-	if s.running == 0 && s.waiting.Len() == 0 && len(g.servers) > mostServers {
+	if s.first == nil && s.timer != nil {
+		s.timer.Stop()
+	}
+	if s.running == 0 && s.first == nil && len(g.servers) > mostServers {
 		delete(g.servers, name)
 	}
+}
+
+// arm has the wait of the first one end in time. The timer may come for one that has
+// its place by then, and is set again. The caller holds g.mu.
+func (g *Gate) arm(s *server) {
+	switch {
+	case s.first == nil:
+	case s.timer == nil:
+		s.timer = time.AfterFunc(time.Until(s.first.until), func() { g.expire(s) })
+	default:
+		s.timer.Reset(time.Until(s.first.until))
+	}
+}
+
+// expire ends the waits that have lasted too long.
+func (g *Gate) expire(s *server) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for t := s.first; t != nil && !time.Now().Before(t.until); t = s.first {
+		s.remove(t)
+		t.begin()
+	}
+	g.arm(s)
+}
+
+// add makes t the last one who waits.
+func (s *server) add(t *Ticket) {
+	t.waits = true
+	if s.first == nil {
+		s.first, s.last = t, t
+		return
+	}
+	t.prev, s.last.next = s.last, t
+	s.last = t
+}
+
+// remove takes t out of those who wait.
+func (s *server) remove(t *Ticket) {
+	if t.prev == nil {
+		s.first = t.next
+	} else {
+		t.prev.next = t.next
+	}
+	if t.next == nil {
+		s.last = t.prev
+	} else {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next, t.waits = nil, nil, false
 }
 
 // learn halves the limit when the server is busy, takes a tenth away when its

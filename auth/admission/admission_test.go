@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,45 @@ func TestQueue(t *testing.T) {
 	})
 }
 
+// Nobody waits for longer than five minutes; then the operation begins without a place.
+// Who comes later waits as long, and who leaves changes nothing for the others.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &Gate{Most: 1}
+		place := enter(t, g, "a")
+		began := time.Now()
+		var tickets []*Ticket
+		begun := make([]time.Duration, 5)
+		for i := range begun {
+			ticket := g.Ticket("a")
+			ticket.Join(func() { begun[i] = time.Since(began) })
+			tickets = append(tickets, ticket)
+			time.Sleep(time.Minute)
+		}
+		for _, i := range []int{3, 0} { // amidst the others, and the one that the timer is for
+			tickets[i].Leave()
+		}
+		time.Sleep(90 * time.Second)
+		want := []time.Duration{5 * time.Minute, 6 * time.Minute, 0, 5 * time.Minute, 0}
+		if !slices.Equal(begun, want) {
+			t.Errorf("begun after %v, want %v", begun, want)
+		}
+		time.Sleep(time.Minute)
+		if begun[2] != 7*time.Minute || tickets[2].Placed() {
+			t.Errorf("the third began after %v, placed: %v", begun[2], tickets[2].Placed())
+		}
+		place.Done(fast, false)
+		if begun[4] == 0 || !tickets[4].Placed() {
+			t.Error("the last has no place")
+		}
+		// The queue was empty. The next wait has its whole time.
+		began = time.Now()
+		if err := g.Ticket("a").Enter(t.Context()); err == nil || time.Since(began) != 5*time.Minute {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
 // A place that came at the moment in which its caller left is for the next one.
 func TestLeftAtItsTurn(t *testing.T) {
 	for range 50 {
@@ -113,7 +153,7 @@ func TestLeftAtItsTurn(t *testing.T) {
 		place.Done(fast, false)
 		<-left
 		enter(t, g, "a").Done(fast, false)
-		if s := g.at("a"); s.running != 0 || s.waiting.Len() != 0 {
+		if s := g.at("a"); s.running != 0 || s.first != nil {
 			t.Fatal("a place was lost")
 		}
 	}

@@ -32,23 +32,22 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // Flight is an operation under way.
 type Flight[T any] struct {
 	member
-	done chan struct{}
-	// value and err are the result, to be read once done is closed.
-	value T
-	err   error
+	done  chan struct{}
 	group *Group
-	run   func()
-	begun atomic.Bool
+	op    func(Run) (T, error)
+	end   func(T, error) (T, error)
+	bound time.Duration
+	// value and err are the result, to be read once done is closed.
+	value *T
+	err   error
 	// linger is how long the operation goes on when nobody waits; 0: to its end.
 	linger time.Duration
 
 	mu      sync.Mutex // never held for long
 	waiters int
 	leaving *time.Timer
-	// patience ends the wait in the queue; nil: there is none.
-	patience *time.Timer
-	left     bool // canceled because nobody waited
-	over     bool
+	left    bool // canceled because nobody waited
+	over    bool
 }
 
 // Options say how an operation runs.
@@ -58,11 +57,9 @@ type Options struct {
 	// Linger is how long it goes on when the last caller has left. 0: to its
 	// end, for whoever comes next.
 	Linger time.Duration
-	// Queue is where the operation waits before it begins; it has no goroutine
-	// there. nil: it begins at once.
+	// Queue is where the operation waits before it begins; it has no goroutine,
+	// context or timer there. nil: it begins at once.
 	Queue Queue
-	// Patience is how long it waits there at the most.
-	Patience time.Duration
 }
 
 // Queue lets operations begin one after the other.
@@ -90,29 +87,16 @@ func (r Run) Closed() bool { return r.group.Closed() }
 // with its result before those who wait get it; a panic of op is a *[PanicError].
 // The caller makes sure that g is open.
 func Start[T any](g *Group, o Options, op func(Run) (T, error), end func(T, error) (T, error)) *Flight[T] {
-	ctx, cancel := context.WithCancelCause(context.Background())
 	f := &Flight[T]{
-		done: make(chan struct{}), group: g, linger: o.Linger,
-		member: member{cancel: cancel, lingers: o.Linger > 0, queue: o.Queue},
+		done: make(chan struct{}), group: g, op: op, end: end, bound: o.Bound, linger: o.Linger,
+		member: member{lingers: o.Linger > 0, queue: o.Queue},
 	}
 	g.add(&f.member)
 	g.tasks.Add(1)
-	f.run = func() {
-		defer g.tasks.Done()
-		bounded, stop := context.WithTimeout(ctx, o.Bound)
-		defer stop()
-		f.value, f.err = end(safely(op, Run{bounded, g, &f.member}))
-		g.remove(&f.member)
-		f.mu.Lock()
-		f.over = true
-		g.Stop(f.leaving)
-		f.mu.Unlock()
-		close(f.done)
-	}
 	if o.Queue == nil {
 		f.begin()
 	} else {
-		f.wait(o)
+		o.Queue.Join(f.begin)
 	}
 	if o.Linger > 0 {
 		f.leave() // until somebody joins
@@ -120,30 +104,22 @@ func Start[T any](g *Group, o Options, op func(Run) (T, error), end func(T, erro
 	return f
 }
 
-// wait has the operation begin when its queue lets it, or it has lost its patience.
-func (f *Flight[T]) wait(o Options) {
-	o.Queue.Join(f.begin)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.begun.Load() {
-		f.patience = f.group.Arm(o.Patience, func() {
-			defer f.group.Done()
-			o.Queue.Leave()
-		})
-	}
-}
-
 // begin is what a queue calls.
-func (f *Flight[T]) begin() {
-	f.begun.Store(true)
-	go f.launch()
-}
+func (f *Flight[T]) begin() { go f.run() }
 
-func (f *Flight[T]) launch() {
+func (f *Flight[T]) run() {
+	g := f.group
+	defer g.tasks.Done()
+	bounded, stop := context.WithTimeout(g.context(&f.member), f.bound)
+	defer stop()
+	value, err := f.end(safely(f.op, Run{bounded, g, &f.member}))
+	f.value, f.err = &value, err
+	g.remove(&f.member)
 	f.mu.Lock()
-	f.group.Stop(f.patience)
+	f.over = true
+	g.Stop(f.leaving)
 	f.mu.Unlock()
-	f.run()
+	close(f.done)
 }
 
 func safely[T any](op func(Run) (T, error), r Run) (v T, err error) {
@@ -170,7 +146,7 @@ func (f *Flight[T]) Over() bool {
 
 // Result returns what came of it, once Done is closed: not a copy, which would
 // take stack of everybody who waits.
-func (f *Flight[T]) Result() (*T, error) { return &f.value, f.err }
+func (f *Flight[T]) Result() (*T, error) { return f.value, f.err }
 
 // Left reports whether the operation was canceled because nobody waited. A
 // caller that came too late to keep it alive starts another one.
@@ -182,7 +158,7 @@ func (f *Flight[T]) Left() bool {
 
 // Cancel ends the operation with a cause.
 func (f *Flight[T]) Cancel(cause error) {
-	f.cancel(cause)
+	f.group.cancel(&f.member, cause)
 	f.dequeue()
 }
 
@@ -225,13 +201,13 @@ func (f *Flight[T]) leave() {
 	})
 }
 
-// Wait returns the result, or ctx's error if that ends first.
-func (f *Flight[T]) Wait(ctx context.Context) (none T, err error) {
+// Wait returns the result as [Flight.Result] does, or ctx's error if that ends first.
+func (f *Flight[T]) Wait(ctx context.Context) (*T, error) {
 	select {
 	case <-f.done:
 		return f.value, f.err
 	case <-ctx.Done():
-		return none, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -247,10 +223,41 @@ type Group struct {
 
 // member is what a group knows of an operation.
 type member struct {
-	next                 *member
-	cancel, cancelStarts context.CancelCauseFunc // the second may be nil
-	lingers              bool
-	queue                Queue // nil: none
+	next         *member
+	cancel       context.CancelCauseFunc // nil: it has not begun
+	cause        error                   // of an end before it began
+	cancelStarts context.CancelCauseFunc // may be nil
+	lingers      bool
+	queue        Queue // nil: none
+}
+
+// context returns that of an operation which begins.
+func (g *Group) context(m *member) context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.cancel = cancel
+	if m.cause != nil {
+		cancel(m.cause)
+	}
+	return ctx
+}
+
+// cancel ends an operation, also one that has yet to begin.
+func (g *Group) cancel(m *member, cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.end(cause)
+}
+
+// end is cancel for a caller that holds g.mu.
+func (m *member) end(cause error) {
+	switch {
+	case m.cancel != nil:
+		m.cancel(cause)
+	case m.cause == nil:
+		m.cause = cause
+	}
 }
 
 // dequeue ends the wait for the beginning.
@@ -343,7 +350,7 @@ func (g *Group) Close(grace time.Duration) {
 			m.cancelStarts(ErrClosed)
 		}
 		if m.lingers { // a person may take minutes
-			m.cancel(ErrClosed)
+			m.end(ErrClosed)
 		}
 	}
 	g.mu.Unlock()
@@ -351,7 +358,7 @@ func (g *Group) Close(grace time.Duration) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		for m := g.members; m != nil; m = m.next {
-			m.cancel(ErrClosed)
+			m.end(ErrClosed)
 		}
 	})
 	defer timer.Stop()

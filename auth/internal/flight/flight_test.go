@@ -3,6 +3,7 @@ package flight
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,8 +56,8 @@ func TestResult(t *testing.T) {
 					return v, err
 				})
 				for range 3 { // for all who wait, and who come late
-					if v, err := f.Wait(t.Context()); v != tc.value || !errors.Is(err, tc.is) || ended != 1 {
-						t.Errorf("got %d, %v after %d ends", v, err, ended)
+					if v, err := f.Wait(t.Context()); *v != tc.value || !errors.Is(err, tc.is) || ended != 1 {
+						t.Errorf("got %d, %v after %d ends", *v, err, ended)
 					}
 				}
 				if v, err := f.Result(); *v != tc.value || !errors.Is(err, tc.is) || f.Left() {
@@ -76,10 +77,10 @@ func TestEndHasTheLastWord(t *testing.T) {
 			time.Sleep(time.Second)
 			return v + 1, errTest
 		})
-		var v int
+		var v *int
 		var err error
-		if took := since(func() { v, err = f.Wait(t.Context()) }); took != time.Second || v != 8 || err != errTest {
-			t.Errorf("got %d, %v after %v", v, err, took)
+		if took := since(func() { v, err = f.Wait(t.Context()) }); took != time.Second || *v != 8 || err != errTest {
+			t.Errorf("got %d, %v after %v", *v, err, took)
 		}
 	})
 }
@@ -94,8 +95,8 @@ func TestPanic(t *testing.T) {
 		if !errors.As(err, &p) || p.Value != "out of cheese" || !strings.Contains(string(p.Stack), "flight_test") || err.Error() != "panic: out of cheese" {
 			t.Errorf("error %v", err)
 		}
-		if v, err := Start(&g, Options{Bound: time.Minute}, after(0), as).Wait(t.Context()); v != 7 || err != nil {
-			t.Errorf("the next one: %d, %v", v, err)
+		if v, err := Start(&g, Options{Bound: time.Minute}, after(0), as).Wait(t.Context()); *v != 7 || err != nil {
+			t.Errorf("the next one: %d, %v", *v, err)
 		}
 	})
 }
@@ -119,8 +120,8 @@ func TestWaiterLeaves(t *testing.T) {
 						leave := f.Join()
 						defer leave()
 						v, err := f.Wait(ctx)
-						if i%2 == 0 && err != context.DeadlineExceeded || i%2 != 0 && (v != 7 || err != nil) {
-							t.Errorf("caller %d got %d, %v", i, v, err)
+						if i%2 == 0 && err != context.DeadlineExceeded || i%2 != 0 && (err != nil || *v != 7) {
+							t.Errorf("caller %d got %v, %v", i, v, err)
 						}
 					})
 				}
@@ -345,4 +346,54 @@ func TestTogether(t *testing.T) {
 			t.Error("members are left")
 		}
 	})
+}
+
+// line is a queue that lets nobody in by itself.
+type line struct{ begin func() }
+
+func (l *line) Join(begin func()) { l.begin = begin }
+
+func (l *line) Leave() {
+	if begin := l.begin; begin != nil {
+		l.begin = nil
+		begin()
+	}
+}
+
+// An operation that waits has nothing that runs, its time begins when the queue lets
+// it, and who ends it before that has it begin with an ended context.
+func TestQueued(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ends func(*Group, *line, *Flight[int])
+		is   error
+	}{
+		"let in":   {func(_ *Group, l *line, _ *Flight[int]) { l.Leave() }, nil},
+		"canceled": {func(_ *Group, _ *line, f *Flight[int]) { f.Cancel(errTest) }, errTest},
+		"canceled twice": {func(_ *Group, l *line, f *Flight[int]) {
+			begin := l.begin
+			l.begin = nil
+			f.Cancel(errTest)
+			f.Cancel(ErrAbandoned)
+			begin()
+		}, errTest},
+		"closed": {func(g *Group, _ *line, _ *Flight[int]) { g.Close(0) }, ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var g Group
+				defer g.Close(0)
+				l := new(line)
+				before := runtime.NumGoroutine()
+				f := Start(&g, Options{Bound: time.Minute, Queue: l}, after(50*time.Second), as)
+				time.Sleep(time.Hour)
+				if n := runtime.NumGoroutine(); n > before || f.Over() {
+					t.Errorf("%d goroutines more while it waits, over: %v", n-before, f.Over())
+				}
+				tc.ends(&g, l, f)
+				if _, err := f.Wait(t.Context()); !errors.Is(err, tc.is) {
+					t.Errorf("%v, want %v", err, tc.is)
+				}
+			})
+		})
+	}
 }
