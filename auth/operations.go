@@ -87,7 +87,9 @@ func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *opera
 	before := m.st.held
 	switch op {
 	case lifecycle.Load:
-		run = m.load
+		ticket := m.cfg.store.reads.Ticket("")
+		options.Queue = ticket
+		run = func(r flight.Run) (result, error) { return m.load(r, ticket), nil }
 	case lifecycle.Save:
 		run = m.save
 	case lifecycle.Renew:
@@ -144,18 +146,21 @@ func (m *Manager) running(op lifecycle.Op) *operation {
 
 // load reads the store. The first time it begins to watch for changes that
 // others make.
-func (m *Manager) load(r flight.Run) (res result, _ error) {
+func (m *Manager) load(r flight.Run, t *admission.Ticket) (res result) {
+	defer t.Done(0, false)
 	ctx := m.about(r.Context)
 	m.watch()
 	m.mu.Lock()
 	first := !m.st.machine.Read()
 	m.mu.Unlock()
-	var err error
-	res.held, err = m.vault.read(ctx)
+	err := unread(r, t)
+	if res.held = m.vault.current(); err == nil {
+		res.held, err = m.vault.read(ctx)
+	}
 	if first || !m.vault.cfg.anyway {
 		res.failure = failureOf(err, nil) // else what is known will do
 	}
-	return res, nil
+	return res
 }
 
 // save stores what could not be stored before.

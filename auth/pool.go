@@ -32,8 +32,8 @@ type Pool struct {
 	cfg PoolConfig
 	own poolDefaults
 
-	closing sync.WaitGroup // managers being closed, and the timer
-	done    chan struct{}  // closed when Close is through
+	closing closers       // managers being closed, and the timer
+	done    chan struct{} // closed when Close is through
 
 	mu      sync.Mutex
 	closed  bool
@@ -49,6 +49,7 @@ type poolDefaults struct {
 	store  MemoryStore
 	client *http.Client
 	gate   admission.Gate
+	reads  *admission.Gate
 	events pooled
 	// elsewhere: a configuration has a store that the pool does not know.
 	elsewhere atomic.Bool
@@ -263,6 +264,7 @@ func (p *Pool) shared(cfg *Config) (*shared, error) {
 // share completes a configuration with what the pool has.
 func (p *Pool) share(cfg Config) (*shared, error) {
 	cfg.NoIdleRefresh = cfg.NoIdleRefresh || !p.cfg.RefreshIdle
+	common := cfg.Store == nil // to all configurations
 	switch {
 	case cfg.Store == nil:
 		cfg.Store = p.store()
@@ -276,13 +278,17 @@ func (p *Pool) share(cfg Config) (*shared, error) {
 		cfg.TokenRequests = &p.own.gate
 	}
 	s, err := newShared(cfg)
-	if err == nil {
-		s.pooled = &p.own.events
-		if cfg.Store == Store(&p.own.store) {
-			s.store.alone, s.policy.Hints = true, false
-		}
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	s.pooled = &p.own.events
+	if common {
+		s.store.reads = p.own.reads
+	}
+	if cfg.Store == Store(&p.own.store) {
+		s.store.alone, s.policy.Hints = true, false
+	}
+	return s, nil
 }
 
 func (p *Pool) release(member *poolMember) {
@@ -349,7 +355,7 @@ func (p *Pool) evict(now time.Time) (closed int) {
 		} else {
 			delete(p.configs, member.config)
 		}
-		p.closing.Go(func() { _ = member.manager.Close() }) // has nothing to save
+		p.closing.retire(member.manager) // has nothing to save
 		closed++
 	}
 	return closed

@@ -42,3 +42,25 @@ func queueError(issuer, grantType string) error {
 	e.Err, e.class = errQueue, lifecycle.Transient
 	return e
 }
+
+// Reads of the store wait in a queue as well: when many managers are made at once, or
+// hear at once that others have written, each would have a goroutine.
+
+// mostReads is how many read at once. A client of a database has fewer connections.
+const mostReads = 256
+
+func newReads() *admission.Gate { return &admission.Gate{Most: mostReads} }
+
+// errReads: the store was not asked.
+var errReads = errtext.New("too many reads wait for it")
+
+// unread is why a read began without a place; nil: it has one.
+func unread(run flight.Run, t *admission.Ticket) error {
+	switch {
+	case t.Placed():
+		return nil
+	case run.Closed():
+		return ErrClosed
+	}
+	return &StoreError{Op: "load", Err: errReads}
+}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mcptokens/mcptokens/auth/admission"
 	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/internal/tracing"
 	"github.com/mcptokens/mcptokens/auth/internal/turn"
@@ -47,6 +48,8 @@ type storeConfig struct {
 	private, anyway bool
 	// alone: each credential has one manager, so that there are no hints.
 	alone bool
+	// reads is the queue of those who want to read the store.
+	reads *admission.Gate
 }
 
 // first is the issuer of a credential without a token; empty: not known.

@@ -13,7 +13,7 @@ var components = layout{
 	files: map[string]string{
 		"manager.go": "shell", "serve.go": "shell", "operations.go": "shell", "apply.go": "shell", "explain.go": "shell",
 		"stepup.go": "shell", "info.go": "shell", "setrecord.go": "shell", "revoke.go": "shell", "steps.go": "shell", "config.go": "shell", "checkconfig.go": "shell",
-		"tokensource.go": "shell", "tracer.go": "shell", "pool.go": "pool", "poolconfig.go": "pool", "poolsource.go": "pool", "accounts.go": "pool",
+		"tokensource.go": "shell", "tracer.go": "shell", "pool.go": "pool", "poolconfig.go": "pool", "poolsource.go": "pool", "accounts.go": "pool", "closers.go": "pool",
 		"vault.go": "vault", "transaction.go": "vault", "save.go": "vault", "reconcile.go": "vault",
 		"renew.go": "renewer", "spend.go": "renewer", "queue.go": "queue",
 		"obtain.go": "obtainer", "login.go": "obtainer", "endpoints.go": "obtainer", "habits.go": "obtainer", "heal.go": "obtainer", "begin.go": "obtainer", "assumed.go": "obtainer",
