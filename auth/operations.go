@@ -153,10 +153,8 @@ func (m *Manager) load(r flight.Run, t *admission.Ticket) (res result) {
 	m.mu.Lock()
 	first := !m.st.machine.Read()
 	m.mu.Unlock()
-	err := unread(r, t)
-	if res.held = m.vault.current(); err == nil {
-		res.held, err = m.vault.read(ctx)
-	}
+	var err error
+	res.held, err = read(r, ctx, t, &m.vault)
 	if first || !m.vault.cfg.anyway {
 		res.failure = failureOf(err, nil) // else what is known will do
 	}

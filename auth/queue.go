@@ -54,13 +54,17 @@ func newReads() *admission.Gate { return &admission.Gate{Most: mostReads} }
 // errReads: the store was not asked.
 var errReads = errtext.New("too many reads wait for it")
 
-// unread is why a read began without a place; nil: it has one.
-func unread(run flight.Run, t *admission.Ticket) error {
+// read reads v's record, in the place that t has unless the wait for one was given up.
+func read(run flight.Run, ctx context.Context, t *admission.Ticket, v *vault) (h held, err error) {
 	switch {
 	case t.Placed():
-		return nil
+		err = run.Awake(ctx, isBlameless, func(ctx context.Context) error {
+			h, err = v.read(ctx)
+			return err
+		})
+		return h, err
 	case run.Closed():
-		return ErrClosed
+		return v.current(), ErrClosed
 	}
-	return &StoreError{Op: "load", Err: errReads}
+	return v.current(), &StoreError{Op: "load", Err: errReads}
 }

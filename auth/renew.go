@@ -75,17 +75,22 @@ func (r renewer) run(run flight.Run, caller context.Context, t *admission.Ticket
 	ctx := o.trace.CountResends(withValues(whole, caller))
 
 	res := renewed{began: v.current(), outcome: authtrace.OutcomeFailed, grant: "refresh_token"}
-	// No attempt begins that could not have its whole time: one that is cut off has
-	// perhaps spent the refresh token.
-	starts := run.Starts(ctx, time.Now().Add(o.timeout-o.requestTime()))
-	want := job.wants.seal(starts)
+	var want []string
 	attempts, err := 0, unplaced(run, t, job.before.Issuer, "refresh_token")
 	if err == nil {
-		attempts, err = retry(starts, o.trace, job.failures, func(starts context.Context) error {
-			return admitted(starts, t, job.before.Issuer, &res, func() error { return r.once(starts, ctx, v, target, job, want, &res) })
+		err = run.Awake(ctx, isBlameless, func(ctx context.Context) error {
+			// No attempt begins that could not have its whole time: one that is cut off
+			// has perhaps spent the refresh token.
+			starts := run.Starts(ctx, time.Now().Add(o.timeout-o.requestTime()))
+			defer starts.End()
+			want = job.wants.seal(starts)
+			n, err := retry(starts, o.trace, job.failures, func(starts context.Context) error {
+				return admitted(starts, t, job.before.Issuer, &res, func() error { return r.once(starts, ctx, v, target, job, want, &res) })
+			})
+			attempts += n
+			return err
 		})
 	}
-	starts.End()
 	res.held, res.attempts = v.current(), attempts
 	if err == nil && res.Token == nil {
 		err = ErrNoToken // revoked as soon as it was there

@@ -106,6 +106,13 @@ func failureOf(err error, want []string) lifecycle.Failure {
 // passes reports whether err goes away by itself.
 func passes(err error) bool { return failureOf(err, nil).Class.Passes() }
 
+// isBlameless reports whether err goes away by itself, no server asked for time, and no
+// answer is missing.
+func isBlameless(err error) bool {
+	class := failureOf(err, nil).Class
+	return class.Passes() && class != lifecycle.Throttled && class != lifecycle.Ambiguous
+}
+
 // isBusy reports whether err says that the server has too much to do.
 func isBusy(err error) bool { return err != nil && failureOf(err, nil).Class == lifecycle.Throttled }
 

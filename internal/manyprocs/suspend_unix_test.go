@@ -5,6 +5,7 @@ package manyprocs
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +34,40 @@ func TestSuspendedAmidstARequestOnAFile(t *testing.T) {
 	second.forget()
 	f.resume(first)
 	f.expect(second, sayReady)
+	f.uneasily(false)
+	f.stop()
+	f.harmless()
+	f.check()
+}
+
+// A process is suspended before it has sent its refresh token, for longer than its refresh
+// may take. That time went by in sleep: the refresh begins again, and its callers
+// hear nothing of it.
+func TestSuspendedBeforeSendingOnAFile(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, storeAt{Dir: filepath.Join(t.TempDir(), "tokens")}, true, authtest.Config{AccessTokenTTL: time.Hour})
+	f.job.Server = auth.Server{Issuer: f.srv.Issuer} // the rest is discovered, under the lock
+	f.job.RefreshTimeout, f.job.AnswerTimeout = 2*time.Second, time.Second
+	f.srv.Inject(authtest.MetadataEndpoint, authtest.DelayAfter(100*time.Millisecond))
+	first := f.start()
+	f.until("a request for metadata", func() bool { return f.srv.Counts().Metadata > 0 })
+	f.suspend(first)
+	if n := f.srv.Counts().Token; n != 0 {
+		t.Fatalf("%d token requests", n)
+	}
+	f.srv.ClearFaults(authtest.MetadataEndpoint)
+
+	f.uneasily(true)
+	second := f.start()
+	f.expect(second, sayError+" auth: store: lock", "suspended") // it has waited for longer
+	f.resume(first)
+	f.await(first)
+	for len(first.lines) > 0 {
+		if line := <-first.lines; strings.HasPrefix(line, sayError) {
+			t.Errorf("the one that was suspended: %s", line)
+		}
+	}
+	f.await(second)
 	f.uneasily(false)
 	f.stop()
 	f.harmless()

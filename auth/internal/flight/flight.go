@@ -78,6 +78,9 @@ type Run struct {
 
 	group  *Group
 	member *member
+	whole  context.Context // Context without its bound
+	bound  time.Duration
+	nap    *nap
 }
 
 // Closed reports whether the group was closed.
@@ -110,9 +113,12 @@ func (f *Flight[T]) begin() { go f.run() }
 func (f *Flight[T]) run() {
 	g := f.group
 	defer g.tasks.Done()
-	bounded, stop := context.WithTimeout(g.context(&f.member), f.bound)
-	defer stop()
-	value, err := f.end(safely(f.op, Run{bounded, g, &f.member}))
+	whole, n := g.context(&f.member), new(nap)
+	n.begin()
+	bounded, stop := context.WithTimeout(whole, f.bound)
+	value, err := f.end(safely(f.op, Run{bounded, g, &f.member, whole, f.bound, n}))
+	stop()
+	n.end()
 	f.value, f.err = &value, err
 	g.remove(&f.member)
 	f.mu.Lock()

@@ -22,8 +22,7 @@ type Starts struct {
 
 // Starts returns a context that comes from ctx, which comes from r's. It ends
 // at until, and at once with the cause [ErrClosed] when the group is closed. An
-// operation calls it at most once, and End of the result when nothing more
-// begins.
+// operation has one at a time, and calls End when nothing more begins.
 func (r Run) Starts(ctx context.Context, until time.Time) *Starts {
 	return &Starts{Context: ctx, until: until, run: r}
 }

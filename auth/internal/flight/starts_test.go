@@ -97,7 +97,7 @@ func TestStartsDeadline(t *testing.T) {
 // Who never waits under it makes nothing that could end it.
 func TestStartsIsCheap(t *testing.T) {
 	var g Group
-	r := Run{t.Context(), &g, &member{}}
+	r := Run{Context: t.Context(), group: &g, member: &member{}}
 	until := time.Now().Add(time.Hour)
 	if n := testing.AllocsPerRun(100, func() {
 		s := r.Starts(r.Context, until)
