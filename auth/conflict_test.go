@@ -3,7 +3,9 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -249,6 +251,44 @@ func TestLoserMeetsALogin(t *testing.T) {
 		}
 		if _, err := m.Refresh(t.Context()); err != nil {
 			t.Errorf("the loser cannot go on: %v", err)
+		}
+	})
+}
+
+// Who finds that the refresh token is gone, since another process was refused with it,
+// says so to callers, subscribers and the log.
+func TestRefusedElsewhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const says = "another process sent it, and the authorization server refused it"
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		cfg := k.onDemand()
+		cfg.Store = unlocked{new(auth.MemoryStore)} // without hints
+		first, _ := k.started(cfg)
+		log := new(strings.Builder)
+		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+		second := k.manager(cfg)
+		mustToken(t, second)
+		events, _ := second.Subscribe()
+
+		k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_grant", 400))
+		if _, err := first.Refresh(t.Context()); err == nil || strings.Contains(err.Error(), says) {
+			t.Errorf("the first: %v", err)
+		}
+		sent := k.srv.Counts().Token
+		_, err := second.Refresh(t.Context())
+		if !errors.Is(err, auth.ErrNoRefreshToken) || !strings.Contains(err.Error(), says) {
+			t.Errorf("the second: %v", err)
+		}
+		if n := k.srv.Counts().Token; n != sent {
+			t.Errorf("%d requests by the second", n-sent)
+		}
+		for _, e := range wantEvents(t, events, auth.EventRefreshFailed) {
+			if !strings.Contains(e.Err.Error(), says) {
+				t.Errorf("event %v: %v", e.Type, e.Err)
+			}
+		}
+		if !strings.Contains(log.String(), says) {
+			t.Errorf("the log does not say it: %s", log)
 		}
 	})
 }

@@ -28,6 +28,9 @@ func (m *Manager) explain(d lifecycle.Decision, n lifecycle.Need, a asked) error
 		e.Err, e.class = errLate, lifecycle.Transient
 		return e
 	case lifecycle.NoRenewal:
+		if errors.Is(n.Err, ErrNoRefreshToken) {
+			return n.Err // which says more
+		}
 		return ErrNoRefreshToken
 	case lifecycle.NoGrant:
 		return &ConfigError{"Config.Grant", "is nil; set one of auth/grant, or call SetToken"}

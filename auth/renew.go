@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -180,7 +181,7 @@ func (r renewer) once(starts, whole context.Context, v *vault, target resource, 
 	}
 	if !alone {
 		if refused == nil {
-			refused = ErrNoRefreshToken
+			refused = withoutRenewal(job.before.Token, tx.Token)
 		}
 		return refused
 	}
@@ -259,6 +260,17 @@ func (r renewer) refuse(ctx context.Context, tx *tx, want []string, err error) e
 		}
 	}
 	return err
+}
+
+// errGoneElsewhere: this process did not meet the refusal itself.
+var errGoneElsewhere = fmt.Errorf("%w: another process sent it, and the authorization server refused it", ErrNoRefreshToken)
+
+// withoutRenewal is why a token has no refresh token, which was had before.
+func withoutRenewal(before, now *Token) error {
+	if before != nil && before.RefreshToken != "" && now.AccessToken == before.AccessToken {
+		return errGoneElsewhere // nobody else takes it away from the access token, see dropRefused
+	}
+	return ErrNoRefreshToken
 }
 
 // forgottenClient is a refusal of a registered client: its refresh token no longer
