@@ -208,9 +208,8 @@ func (m *Manager) watch() {
 		if memory.pooled {
 			return
 		}
-		key, watch := m.vault.key(), memory.watch(m.vault.key(), m.hinted)
-		m.vault.watch.Store(watch)
-		stop = func() { memory.unwatch(key, watch) }
+		m.vault.watch.Store(memory.watch(m.vault.key(), m.hinted))
+		stop = func() { memory.unwatch(m.vault.key(), m.vault.watch.Load()) }
 	} else {
 		stop = w.Watch(m.vault.key(), m.hinted)
 	}
