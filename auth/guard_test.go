@@ -3,8 +3,11 @@ package auth
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -105,7 +108,11 @@ func TestPublicResourceDoesNotLeadHere(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m, err := NewManager(Config{Resource: "https://mcp.test/mcp", Grant: deviceLike{}})
+			cfg := Config{Resource: "https://mcp.test/mcp", Grant: deviceLike{}}
+			if tt.name == "resource_metadata of a challenge" { // which is looked for at the resource too
+				cfg.HTTPClient = strangers(t)
+			}
+			m, err := NewManager(cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,3 +169,19 @@ type deviceLike struct{}
 func (deviceLike) Type() string                                     { return "device" }
 func (deviceLike) Interactive() bool                                { return true }
 func (deviceLike) Authorize(context.Context, *Flow) (*Token, error) { return nil, ErrNoToken }
+
+// strangers has a server at 8.8.8.8 that is somebody else's, whatever the network of the
+// machine leads to.
+func strangers(t *testing.T) *http.Client {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == "8.8.8.8:443" {
+			address = srv.Listener.Addr().String()
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}}
+}
