@@ -92,7 +92,7 @@ func TestNoSubscription(t *testing.T) {
 }
 
 func TestWatchAfterConnectionWasCut(t *testing.T) {
-	m := miniredis.RunT(t)
+	m := mortal(t)
 	s := newStore(t, onMini(m))
 	changed, calls := heard()
 	defer s.Watch(key, changed)()

@@ -2,6 +2,8 @@ package redisstore_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -91,4 +93,20 @@ func await(t *testing.T, what string, c <-chan struct{}) {
 	case <-time.After(time.Minute):
 		t.Fatalf("%s: never", what)
 	}
+}
+
+// mortal is a server that a test ends and starts again. Its port is below those that
+// systems give to whoever wants any, so that nobody else has it then.
+func mortal(t *testing.T) *miniredis.Miniredis {
+	t.Helper()
+	m := miniredis.NewMiniRedis()
+	var err error
+	for range 1000 {
+		if err = m.StartAddr(fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
+			t.Cleanup(m.Close)
+			return m
+		}
+	}
+	t.Fatal(err)
+	return nil
 }

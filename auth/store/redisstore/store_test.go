@@ -225,7 +225,7 @@ func (c *cutConn) Read(b []byte) (int, error) {
 }
 
 func TestServerAwayAndBack(t *testing.T) {
-	m := miniredis.RunT(t)
+	m := mortal(t)
 	o := onMini(m)
 	o.MaxRetries, o.DialerRetries = -1, 1
 	s := newStore(t, o)
