@@ -212,7 +212,8 @@ func (f *fleet) expect(p *process, what ...string) {
 	}
 }
 
-// uneasily sets whether errors are to be expected.
+// uneasily sets whether errors are to be expected. Where timeouts are short they are
+// until the workers have stopped: a slow machine has them too.
 func (f *fleet) uneasily(errors bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

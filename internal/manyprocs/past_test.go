@@ -59,8 +59,8 @@ func disturbed(t *testing.T, at storeAt, disturb func(f *fleet)) {
 	f.uneasily(true) // the store went back in time
 	disturb(f)
 	f.rotate(3)
-	f.uneasily(false)
 	f.stop()
+	f.uneasily(false)
 	if at.Dir != "" { // what was damaged was moved aside
 		aside, _ := filepath.Glob(filepath.Join(at.Dir, "*corrupt*"))
 		for _, name := range aside {

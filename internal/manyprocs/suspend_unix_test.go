@@ -34,8 +34,8 @@ func TestSuspendedAmidstARequestOnAFile(t *testing.T) {
 	second.forget()
 	f.resume(first)
 	f.expect(second, sayReady)
-	f.uneasily(false)
 	f.stop()
+	f.uneasily(false)
 	f.harmless()
 	f.check()
 }
@@ -183,8 +183,8 @@ func suspendedBeforeSending(t *testing.T, at storeAt) {
 	f.srv.ClearFaults(authtest.MetadataEndpoint)
 	f.resume(first)
 	f.await(first)
-	f.uneasily(false)
 	f.stop()
+	f.uneasily(false)
 	f.harmless()
 	f.check()
 }
@@ -203,8 +203,8 @@ func suspendedAfterSending(t *testing.T, at storeAt, grace time.Duration) {
 	sent := f.requestsOf(first)
 	f.resume(first)
 	f.until("a token request by the first", func() bool { return f.requestsOf(first) > sent+1 }) // all is well with it again
-	f.uneasily(false)
 	f.stop()
+	f.uneasily(false)
 	n := f.srv.Counts()
 	t.Logf("grace %v: %d families revoked, %d logins for all", grace, n.FamiliesRevoked, f.lost)
 	if want := map[bool]int{true: 0, false: 1}[grace > 0]; n.FamiliesRevoked != want || f.lost != want {

@@ -95,8 +95,8 @@ func (tc trouble) run(t *testing.T, dir string) {
 	p.forget()
 	f.locked(func() { tc.mend(t, f, p, aside) })
 	f.expect(p, sayReady)
-	f.uneasily(false)
 	f.stop()
+	f.uneasily(false)
 	f.harmless()
 	if os.Getuid() == 0 {
 		give(t, dir, 0) // what is another user's is not used

@@ -88,7 +88,7 @@ type job struct {
 func (j job) config(s auth.Store) auth.Config {
 	cfg := auth.Config{
 		Resource: j.Resource, Server: &j.Server, Client: auth.Client{ID: clientID}, Store: s,
-		HTTPClient:     &http.Client{Transport: named{j.Worker, http.DefaultTransport}, Timeout: 10 * time.Second},
+		HTTPClient:     &http.Client{Transport: named{j.Worker, http.DefaultTransport}, Timeout: time.Minute},
 		RefreshTimeout: j.RefreshTimeout, AnswerTimeout: j.AnswerTimeout,
 	}
 	if j.Register {
@@ -165,7 +165,7 @@ func work(raw string) error {
 	if err != nil {
 		return err
 	}
-	w := &worker{job: j, manager: m, client: &http.Client{Timeout: 10 * time.Second}}
+	w := &worker{job: j, manager: m, client: &http.Client{Timeout: time.Minute}}
 	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		defer stop()
