@@ -268,7 +268,7 @@ func newShared(cfg Config) (*shared, error) {
 	found := finder.New(search)
 	s := &shared{
 		policy: lifecycle.Policy{Window: c.RefreshWindow, Jitter: rand.Float64, Timed: withNextAttempt, Idle: !c.NoIdleRefresh, Shared: !private, Patience: c.AnswerTimeout},
-		store:  storeConfig{store: c.Store, keys: c.DPoP, trace: trace, private: private, anyway: c.RefreshWithoutStore, reads: newReads()},
+		store:  storeConfig{store: c.Store, keys: c.DPoP, trace: trace, private: private, anyway: c.RefreshWithoutStore},
 		obtainer: obtainer{
 			grant: c.Grant, asks: asksOf(c.Scopes, c.ScopeRules, c.Requests), finder: found, timeout: c.RefreshTimeout, trace: trace,
 			gate: c.TokenRequests, endpoint: endpoint{finder: found, open: traced, answer: c.AnswerTimeout},

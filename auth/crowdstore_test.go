@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,10 +43,20 @@ func (c *counter) so() (most, done int) {
 	return c.most, c.done
 }
 
-// tired is a store that takes a second for each read, and for the end of each watch.
+// tired is a store that takes a second for each read, each save and the end of each
+// watch, unless it is out of order.
 type tired struct {
 	*auth.MemoryStore
-	reads, ends counter
+	reads, saves, ends counter
+	broken             atomic.Bool
+}
+
+func (s *tired) Save(ctx context.Context, key auth.Key, r *auth.Record) (uint64, error) {
+	if s.broken.Load() {
+		return 0, errors.New("out of order")
+	}
+	s.saves.run()
+	return s.MemoryStore.Save(ctx, key, r)
 }
 
 func (s *tired) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
@@ -94,6 +105,30 @@ func TestCrowdReadsTheStore(t *testing.T) {
 	})
 }
 
+// The store was out of order while many got a token: when it is back it does not get all
+// of them at once, and it gets all.
+func TestCrowdIsStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		s := &tired{MemoryStore: new(auth.MemoryStore)}
+		cfg := k.onDemand()
+		p := k.pool(auth.PoolConfig{Store: s, Config: always(cfg)})
+		s.broken.Store(true)
+		tok := k.token()
+		together(1000, func(i int) {
+			err := p.Source(fmt.Sprint("user", i), k.res.URL).Use(func(m *auth.Manager) error { return m.SetToken(t.Context(), tok) })
+			if err == nil {
+				t.Error("it is stored in a store that is out of order")
+			}
+		})
+		s.broken.Store(false)
+		time.Sleep(time.Minute)
+		if most, done := s.saves.so(); most != 256 || done != 1000 {
+			t.Errorf("%d were stored, at most %d at once", done, most)
+		}
+	})
+}
+
 // A read that has waited for its place too long is an error of the store. Close ends the
 // wait at once.
 func TestStoreThatAnswersNobody(t *testing.T) {
@@ -111,7 +146,7 @@ func TestStoreThatAnswersNobody(t *testing.T) {
 		last := p.Source("last", k.res.URL)
 		began := time.Now()
 		_, err := last.Token(t.Context())
-		if e := asError[*auth.StoreError](t, err); e.Op != "load" || time.Since(began) != 5*time.Minute {
+		if e := asError[*auth.StoreError](t, err); e.Op != "load" || time.Since(began) != 30*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		time.Sleep(time.Minute) // a failed read is repeated later

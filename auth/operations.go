@@ -87,11 +87,11 @@ func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *opera
 	before := m.st.held
 	switch op {
 	case lifecycle.Load:
-		ticket := m.cfg.store.reads.Ticket("")
-		options.Queue = ticket
+		ticket := m.cfg.store.queue(&options, "load")
 		run = func(r flight.Run) (result, error) { return m.load(r, ticket), nil }
 	case lifecycle.Save:
-		run = m.save
+		ticket := m.cfg.store.queue(&options, "save")
+		run = func(r flight.Run) (result, error) { return m.save(r, ticket), nil }
 	case lifecycle.Renew:
 		o.awaited, o.path = authtrace.AwaitedRefresh, "refresh"
 		o.wants = newWants(a.scopes, a.gather)
@@ -153,8 +153,10 @@ func (m *Manager) load(r flight.Run, t *admission.Ticket) (res result) {
 	m.mu.Lock()
 	first := !m.st.machine.Read()
 	m.mu.Unlock()
-	var err error
-	res.held, err = read(r, ctx, t, &m.vault)
+	err := uncalled(r, t, "load")
+	if res.held = m.vault.current(); err == nil {
+		res.held, err = read(r, ctx, &m.vault)
+	}
 	if first || !m.vault.cfg.anyway {
 		res.failure = failureOf(err, nil) // else what is known will do
 	}
@@ -162,13 +164,15 @@ func (m *Manager) load(r flight.Run, t *admission.Ticket) (res result) {
 }
 
 // save stores what could not be stored before.
-func (m *Manager) save(r flight.Run) (res result, _ error) {
-	ctx := m.about(r.Context)
-	res.saved, _ = m.vault.needsSave()
-	res.saveErr = m.vault.saveUnsaved(ctx)
+func (m *Manager) save(r flight.Run, t *admission.Ticket) (res result) {
+	defer t.Done(0, false)
+	unsaved, _ := m.vault.needsSave()
+	if res.saveErr = uncalled(r, t, "save"); res.saveErr == nil {
+		res.saveErr = m.vault.saveUnsaved(m.about(r.Context))
+	}
 	res.held = m.vault.current()
-	res.saved = res.saved && res.saveErr == nil
-	return res, nil
+	res.saved = unsaved && res.saveErr == nil
+	return res
 }
 
 func (m *Manager) renew(r flight.Run, caller context.Context, t *admission.Ticket, o *operation, job renewal) result {

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"time"
 
 	"github.com/mcptokens/mcptokens/auth/admission"
 	"github.com/mcptokens/mcptokens/auth/internal/flight"
@@ -43,28 +44,52 @@ func queueError(issuer, grantType string) error {
 	return e
 }
 
-// Reads of the store wait in a queue as well: when many managers are made at once, or
-// hear at once that others have written, each would have a goroutine.
+// Calls of the store wait in queues as well: when many managers are made at once, or
+// hear at once that others have written, or have tokens that could not be stored, each
+// would have a goroutine.
 
-// mostReads is how many read at once. A client of a database has fewer connections.
-const mostReads = 256
+const (
+	// mostCalls of a kind are made at once. A client of a database has fewer
+	// connections.
+	mostCalls = 256
+	// storePatience is how long one waits for its place.
+	storePatience = 30 * time.Second
+)
 
-func newReads() *admission.Gate { return &admission.Gate{Most: mostReads} }
+func newStoreGate() *admission.Gate {
+	return &admission.Gate{Most: mostCalls, Patience: storePatience}
+}
 
-// errReads: the store was not asked.
-var errReads = errtext.New("too many reads wait for it")
-
-// read reads v's record, in the place that t has unless the wait for one was given up.
-func read(run flight.Run, ctx context.Context, t *admission.Ticket, v *vault) (h held, err error) {
-	switch {
-	case t.Placed():
-		err = run.Awake(ctx, isBlameless, func(ctx context.Context) error {
-			h, err = v.read(ctx)
-			return err
-		})
-		return h, err
-	case run.Closed():
-		return v.current(), ErrClosed
+// queue has an operation wait for its place among those that make the same call. A
+// manager without a pool makes one at a time, and has no queue.
+func (c *storeConfig) queue(o *flight.Options, call string) *admission.Ticket {
+	if c.calls == nil {
+		return nil
 	}
-	return v.current(), &StoreError{Op: "load", Err: errReads}
+	t := c.calls.Ticket(call)
+	o.Queue = t
+	return t
+}
+
+// errCalls: the store was not asked.
+var errCalls = errtext.New("too many calls wait for it")
+
+// uncalled is why a call of the store begins without a place; nil: it has one.
+func uncalled(run flight.Run, t *admission.Ticket, op string) error {
+	switch {
+	case t == nil || t.Placed():
+		return nil
+	case run.Closed():
+		return ErrClosed
+	}
+	return &StoreError{Op: op, Err: errCalls}
+}
+
+// read reads v's record.
+func read(run flight.Run, ctx context.Context, v *vault) (h held, err error) {
+	err = run.Awake(ctx, isBlameless, func(ctx context.Context) error {
+		h, err = v.read(ctx)
+		return err
+	})
+	return h, err
 }

@@ -48,8 +48,8 @@ type storeConfig struct {
 	private, anyway bool
 	// alone: each credential has one manager, so that there are no hints.
 	alone bool
-	// reads is the queue of those who want to read the store.
-	reads *admission.Gate
+	// calls has the queues of a pool's store; nil: there is no pool.
+	calls *admission.Gate
 }
 
 // first is the issuer of a credential without a token; empty: not known.

@@ -30,7 +30,7 @@ const (
 	pause = time.Second
 	// mostServers are remembered when nobody asks them.
 	mostServers = 64
-	// patience is how long a place is waited for at the most.
+	// patience is the default of Gate.Patience.
 	patience = 5 * time.Minute
 )
 
@@ -41,6 +41,9 @@ type Gate struct {
 	// that it is busy, or answers ever later, there are fewer. Default: 64. It must
 	// not change once the gate is in use.
 	Most int
+	// Patience is how long a place is waited for at the most. Default: 5 minutes. It
+	// must not change either.
+	Patience time.Duration
 
 	mu      sync.Mutex
 	servers map[string]*server // those with requests, and some others
@@ -84,8 +87,8 @@ func (t *Ticket) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "admissi
 
 // Join takes a place, or waits for one; who comes first gets one first. It has begin
 // called once: before it returns if there is a place, when there is one, when it has
-// waited for five minutes, or when Leave is called. begin must return at once and not
-// use the gate.
+// waited for the gate's Patience, or when Leave is called. begin must return at once and
+// not use the gate.
 func (t *Ticket) Join(begin func()) {
 	t.gate.mu.Lock()
 	defer t.gate.mu.Unlock()
@@ -96,7 +99,7 @@ func (t *Ticket) Join(begin func()) {
 		begin()
 		return
 	}
-	t.begin, t.until = begin, time.Now().Add(patience)
+	t.begin, t.until = begin, time.Now().Add(cmp.Or(t.gate.Patience, patience))
 	t.of.add(t)
 	if t.of.first == t {
 		t.gate.arm(t.of)
@@ -124,7 +127,7 @@ func (t *Ticket) Placed() bool {
 }
 
 // Enter waits until there is a place. The error is ctx's, or [context.DeadlineExceeded]
-// after five minutes.
+// after the gate's Patience.
 func (t *Ticket) Enter(ctx context.Context) error {
 	if t.Placed() {
 		return nil
@@ -142,9 +145,13 @@ func (t *Ticket) Enter(ctx context.Context) error {
 	return nil
 }
 
-// Done gives the place to the next one, if there is one to give. took is how long
-// the server took for its answer; 0: none was asked for. busy: it said that it is.
+// Done gives the place to the next one, if there is one to give; a nil ticket has none.
+// took is how long the server took for its answer; 0: none was asked for. busy: it said
+// that it is.
 func (t *Ticket) Done(took time.Duration, busy bool) {
+	if t == nil {
+		return
+	}
 	g := t.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -133,6 +133,12 @@ func TestPatience(t *testing.T) {
 		if err := g.Ticket("a").Enter(t.Context()); err == nil || time.Since(began) != 5*time.Minute {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
+		short := &Gate{Most: 1, Patience: time.Second}
+		enter(t, short, "a")
+		began = time.Now()
+		if err := short.Ticket("a").Enter(t.Context()); err == nil || time.Since(began) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
 	})
 }
 
