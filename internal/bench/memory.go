@@ -173,19 +173,20 @@ func remembered(n int) footprint {
 	})
 }
 
-// waiting is the footprint of a manager in a pool of n whose token has expired, with
-// its record in memory, and of the call that waits for the next one: all but the
-// first few wait in the queue of the authorization server, which answers nobody.
-// Stacks count.
-func waiting(n int) footprint {
+// waiting is the footprint of a manager in a pool of n, with its record in memory, whose
+// refresh waits in the queue of the authorization server, which answers nobody: all but
+// the first few do. asked: the token has expired, and a call waits for the next one;
+// else the timer began to refresh it early. Stacks count.
+func waiting(n int, asked bool) footprint {
 	ctx, end := context.WithCancel(context.Background())
 	cfg := &auth.Config{
 		Server: &auth.Server{Issuer: "https://as.example.com", TokenEndpoint: "https://as.example.com/token"},
 		Client: auth.Client{ID: "gateway"}, HTTPClient: &http.Client{Transport: silent{ctx.Done()}},
+		RefreshWindow: 3 * time.Hour,
 	}
 	p := must(auth.NewPool(auth.PoolConfig{
 		Config:      func(string, string) (*auth.Config, error) { return cfg, nil },
-		MaxManagers: n + 1,
+		MaxManagers: n + 1, RefreshIdle: true,
 	}))
 	var calls sync.WaitGroup
 	defer func() {
@@ -193,17 +194,22 @@ func waiting(n int) footprint {
 		check(p.Close())
 		calls.Wait()
 	}()
-	expired := time.Now().Add(-time.Minute)
+	expiry := time.Now().Add(time.Hour) // long within the window
+	if asked {
+		expiry = time.Now().Add(-time.Minute)
+	}
 	ask := func(first, n int) any {
 		for i := range n {
 			subject := strconv.Itoa(first + i)
 			source := p.Source(subject, resourceURL)
 			check(source.Use(func(m *auth.Manager) error {
 				return m.SetToken(context.Background(), &auth.Token{
-					AccessToken: distinct("a", subject), RefreshToken: distinct("r", subject), Expiry: expired, Scopes: []string{"mcp:read"},
+					AccessToken: distinct("a", subject), RefreshToken: distinct("r", subject), Expiry: expiry, Scopes: []string{"mcp:read"},
 				})
 			}))
-			calls.Go(func() { _, _ = source.Token(ctx) })
+			if asked {
+				calls.Go(func() { _, _ = source.Token(ctx) })
+			}
 		}
 		return p
 	}
@@ -267,7 +273,8 @@ func idle(n int) {
 	row("auth.Manager in a Pool, early refresh armed, its record in a database", pooled(n))
 	found, asked := discovered(n)
 	row(fmt.Sprintf("the same, authorization server discovered (%d requests by all)", asked), found)
-	row("a call that waits in the queue for its refresh, with its manager, record and stack", waiting(n))
+	row("an early refresh that waits in the queue, with its manager and record", waiting(n, false))
+	row("a call that waits in the queue for its refresh, with its manager, record and stack", waiting(n, true))
 	row("auth.Manager alone, early refresh armed", alone(n))
 	row("oauth2: Config.TokenSource", measureFootprint(n, each(func(access, refresh string) oauth2.TokenSource {
 		return oauthConfig.TokenSource(context.Background(), &oauth2.Token{AccessToken: access, RefreshToken: refresh, Expiry: time.Now().Add(time.Hour)})
