@@ -18,6 +18,7 @@ import (
 var key = auth.Key{Resource: "https://mcp.example/mcp", Issuer: "https://as.example", Subject: "alice"}
 
 func TestContract(t *testing.T) {
+	t.Parallel()
 	storetest.Suite{
 		Open: func(t *testing.T) auth.Store { return open(t, filepath.Join(t.TempDir(), "tokens")) },
 		Reopen: func(t *testing.T, s auth.Store) auth.Store {

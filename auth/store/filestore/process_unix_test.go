@@ -115,6 +115,7 @@ func TestSuspendedSaver(t *testing.T) {
 // Processes are killed 200 times while they save: each record that Save said
 // was stored is, no file is ever corrupt, and the locks are free.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	const lanes, kills = 4, 12
 	s := open(t, filepath.Join(t.TempDir(), "tokens"))
 	var newest atomic.Uint64 // that a child said it had saved

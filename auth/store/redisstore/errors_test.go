@@ -131,6 +131,7 @@ func TestPoolExhausted(t *testing.T) {
 // A server that does not answer keeps nobody beyond the context, though go-redis
 // waits for its timeouts.
 func TestContextAgainstSilentServer(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -55,6 +55,7 @@ func TestListWithBadRecords(t *testing.T) {
 
 // More records than one answer of SCAN has.
 func TestListOfMany(t *testing.T) {
+	t.Parallel()
 	m := miniredis.RunT(t)
 	s := newStore(t, onMini(m))
 	const records = 1200

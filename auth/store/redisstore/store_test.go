@@ -20,6 +20,7 @@ import (
 )
 
 func TestContract(t *testing.T) {
+	t.Parallel()
 	servers := make(map[auth.Store]*miniredis.Miniredis)
 	storetest.Suite{
 		Open: func(t *testing.T) auth.Store {

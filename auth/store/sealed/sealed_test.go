@@ -94,6 +94,7 @@ func TestContract(t *testing.T) {
 		hints bool
 	}{"memory": {memories, true}, "files": {files, false}, "Redis": {servers, true}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			more := make(map[auth.Store]func(t *testing.T) auth.Store)
 			storetest.Suite{
 				Open: func(t *testing.T) auth.Store {

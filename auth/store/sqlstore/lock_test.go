@@ -85,7 +85,10 @@ func fencing(t *testing.T, open func(t *testing.T) database) {
 // A lease is renewed while its holder lives, and when it dies the next one
 // comes in once the lease has run out. The database says when that was: a machine
 // may be too slow to renew a lease in time that nobody else asks for.
-func TestHolderDies(t *testing.T) { holderDies(t, newSQLite) }
+func TestHolderDies(t *testing.T) {
+	t.Parallel()
+	holderDies(t, newSQLite)
+}
 
 func holderDies(t *testing.T, open func(t *testing.T) database) {
 	d := open(t)

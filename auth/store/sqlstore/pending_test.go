@@ -12,6 +12,7 @@ import (
 // Web logins that nobody ends take less than 2 KiB each in the table, with the links
 // that led to them, and nothing is left of them when they have expired but numbers.
 func TestPendingLogins(t *testing.T) {
+	t.Parallel()
 	const logins = 1000
 	d := newSQLite(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -12,7 +12,10 @@ import (
 	"github.com/mcptokens/mcptokens/auth/store/storetest"
 )
 
-func TestContract(t *testing.T) { contract(t, newSQLite) }
+func TestContract(t *testing.T) {
+	t.Parallel()
+	contract(t, newSQLite)
+}
 
 // contract tries a store, and another one on the same database.
 func contract(t *testing.T, open func(t *testing.T) database) {
@@ -30,6 +33,7 @@ func contract(t *testing.T, open func(t *testing.T) database) {
 
 // A pool of one connection will do: nothing holds one that it does not need.
 func TestContractWithOneConnection(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) auth.Store {
 		d := newSQLite(t)
 		db := d.pool(t)
