@@ -11,12 +11,13 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
 // exporters send to endpoint by OTLP over HTTP. They read the variables
 // OTEL_EXPORTER_OTLP_… for the rest.
-func exporters(ctx context.Context, endpoint string) (sdktrace.SpanExporter, sdkmetric.Exporter, error) {
+func exporters(ctx context.Context, endpoint string, about *resource.Resource) (sdktrace.SpanExporter, meterProvider, error) {
 	to, err := url.Parse(endpoint)
 	if err != nil || to.Host == "" {
 		return nil, nil, errors.New("-otlp is not a URL such as http://localhost:4318")
@@ -29,5 +30,5 @@ func exporters(ctx context.Context, endpoint string) (sdktrace.SpanExporter, sdk
 	if err != nil {
 		return nil, nil, fmt.Errorf("exporter of metrics: %w", err)
 	}
-	return spans, metrics, nil
+	return spans, sdkmetric.NewMeterProvider(sdkmetric.WithResource(about), sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metrics))), nil
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/mark3labs/mcp-go/tracing"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -21,24 +22,34 @@ import (
 // -otlp names one, else nowhere.
 type telemetry struct {
 	tracers *sdktrace.TracerProvider
-	meters  *sdkmetric.MeterProvider
+	meters  meterProvider
 }
+
+type meterProvider interface {
+	metric.MeterProvider
+	Shutdown(ctx context.Context) error
+}
+
+// unmeasured is for programs that send no metrics: the SDK for those takes as long
+// to compile as package auth.
+type unmeasured struct{ noop.MeterProvider }
+
+func (unmeasured) Shutdown(context.Context) error { return nil }
 
 // startTelemetry sends to endpoint, such as http://localhost:4318, by OTLP over
 // HTTP, see [exporters]. Empty: nothing is sent. Spans also go to the processors in more.
 func startTelemetry(ctx context.Context, endpoint string, more ...sdktrace.TracerProviderOption) (*telemetry, error) {
 	about := resource.NewSchemaless(attribute.String("service.name", "mcptokens-http-client"))
 	spans := append(more, sdktrace.WithResource(about))
-	metrics := []sdkmetric.Option{sdkmetric.WithResource(about)}
+	meters := meterProvider(unmeasured{})
 	if endpoint != "" {
-		spanExporter, metricExporter, err := exporters(ctx, endpoint)
+		exporter, measured, err := exporters(ctx, endpoint, about)
 		if err != nil {
 			return nil, err
 		}
-		spans = append(spans, sdktrace.WithBatcher(spanExporter))
-		metrics = append(metrics, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metricExporter)))
+		spans, meters = append(spans, sdktrace.WithBatcher(exporter)), measured
 	}
-	return &telemetry{sdktrace.NewTracerProvider(spans...), sdkmetric.NewMeterProvider(metrics...)}, nil
+	return &telemetry{sdktrace.NewTracerProvider(spans...), meters}, nil
 }
 
 // tracer is for the manager.
