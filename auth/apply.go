@@ -13,9 +13,9 @@ import (
 
 // ended applies what an operation returned. It is the only way by which
 // results of operations reach the machine.
-func (m *Manager) ended(o *operation, res result, err error) (result, error) {
+func (m *Manager) ended(o *operation, res *result, err error) (*result, error) {
 	if err != nil { // a panic in the program's code
-		res.held, res.failure = m.vault.current(), lifecycle.Failure{Err: err, Class: lifecycle.Ours, Asked: true}
+		res = &result{held: m.vault.current(), failure: lifecycle.Failure{Err: err, Class: lifecycle.Ours, Asked: true}}
 		m.cfg.store.trace.Say(m.about(context.Background()), "operation panicked", err)
 	}
 	m.mu.Lock()
@@ -51,11 +51,11 @@ func (m *Manager) remove(o *operation) {
 
 // apply gives the machine the facts, and returns what subscribers hear. The
 // caller holds m.mu.
-func (m *Manager) apply(now time.Time, o *operation, res result) (events []Event) {
+func (m *Manager) apply(now time.Time, o *operation, res *result) (events []Event) {
 	machine, f := &m.st.machine, res.failure
 	ended := machine.Refused() != nil || !machine.Renewable()
 	if res.unregistered != nil {
-		events = append(events, m.event(EventSaveFailed, res.unregistered))
+		m.note(&events, EventSaveFailed, res.unregistered)
 	}
 	unrenewed := f
 	if f.Err == nil && res.later != nil {
@@ -78,10 +78,10 @@ func (m *Manager) apply(now time.Time, o *operation, res result) (events []Event
 			machine.Narrow(res.Issuer)
 		}
 		if f.Err != nil && f.Class != lifecycle.Elsewhere {
-			events = append(events, m.event(EventRefreshFailed, machine.Timed(f.Err)))
+			m.note(&events, EventRefreshFailed, machine.Timed(f.Err))
 		}
 		if !ended && machine.Refused() != nil && !machine.Renewable() {
-			events = append(events, m.event(EventReauthorizationRequired, unrenewed.Err))
+			m.note(&events, EventReauthorizationRequired, unrenewed.Err)
 		}
 	case lifecycle.Login:
 		if f.Err != nil && !o.flight.Left() && !errors.Is(f.Err, ErrClosed) && !errors.Is(f.Err, ErrNoToken) {
@@ -89,7 +89,7 @@ func (m *Manager) apply(now time.Time, o *operation, res result) (events []Event
 		}
 		if f.Asked && !o.named {
 			if until, limit := machine.Asked(now); limit {
-				events = append(events, m.event(EventLoginLimit, m.askedTooOften(lifecycle.Need{}, until)))
+				m.note(&events, EventLoginLimit, m.askedTooOften(lifecycle.Need{}, until))
 			}
 		}
 	}
@@ -115,29 +115,31 @@ func (m *Manager) take(now time.Time, h held) (events []Event) {
 	}
 	switch {
 	case h.Token != nil && (old.Token == nil || h.Token.serial() != old.Token.serial() || h.Token.evidence.renewal > old.Token.evidence.renewal):
-		return []Event{m.event(EventTokenUpdated, nil)}
+		m.note(&events, EventTokenUpdated, nil)
 	case h.Token == nil && old.Token != nil:
-		return []Event{m.event(EventForgotten, nil)}
+		m.note(&events, EventForgotten, nil)
 	}
-	return nil
+	return events
 }
 
-// event completes an event with the token's data; the caller holds m.mu.
-func (m *Manager) event(t EventType, err error) Event {
+// note adds an event with the token's data, which is large; the caller holds m.mu.
+//
+//go:noinline
+func (m *Manager) note(events *[]Event, t EventType, err error) {
 	e := Event{Type: t, Err: err}
 	if tok := m.st.held.Token; tok != nil {
 		e.Expiry, e.Scopes = tok.Expiry, tok.Scopes
 	}
-	return e
+	*events = append(*events, e)
 }
 
 // noteSaved tells the machine whether there is something to store.
-func (m *Manager) noteSaved(now time.Time, op lifecycle.Op, res result) (events []Event) {
+func (m *Manager) noteSaved(now time.Time, op lifecycle.Op, res *result) (events []Event) {
 	switch {
 	case res.saveErr != nil:
 		m.st.machine.SaveFailed(now, res.saveErr)
 		if op != lifecycle.Save { // else it was reported before
-			events = append(events, m.event(EventSaveFailed, res.saveErr))
+			m.note(&events, EventSaveFailed, res.saveErr)
 		}
 	case m.st.held.unsaved && res.version == m.st.held.version:
 		m.st.machine.SaveFailed(now, errNotStored) // found out by reading
@@ -147,7 +149,7 @@ func (m *Manager) noteSaved(now time.Time, op lifecycle.Op, res result) (events 
 		}
 	}
 	if res.saved {
-		events = append(events, m.event(EventSaved, nil))
+		m.note(&events, EventSaved, nil)
 	}
 	return events
 }

@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth/internal/finder"
@@ -112,38 +111,37 @@ type TokenError struct {
 
 // Error implements error; the text holds no secret.
 func (e *TokenError) Error() string {
-	var b strings.Builder
-	b.WriteString("auth: " + e.request())
+	s := "auth: " + e.request()
 	if e.Issuer != "" {
-		b.WriteString(" to " + shown.Text(e.Issuer))
+		s += " to " + shown.Text(e.Issuer)
 	}
-	b.WriteString(": ")
+	s += ": "
 	switch {
 	case e.Code != "":
-		b.WriteString("refused with " + shown.Text(e.Code))
+		s += "refused with " + shown.Text(e.Code)
 	case e.Err != nil && e.StatusCode == 0:
-		b.WriteString(safeCause(e.Err))
+		s += safeCause(e.Err)
 	case e.Err != nil:
-		fmt.Fprintf(&b, "HTTP %d: %s", e.StatusCode, safeCause(e.Err))
+		s += fmt.Sprintf("HTTP %d: %s", e.StatusCode, safeCause(e.Err))
 	default:
-		fmt.Fprintf(&b, "HTTP %d", e.StatusCode)
+		s += fmt.Sprintf("HTTP %d", e.StatusCode)
 	}
 	if e.Description != "" {
-		b.WriteString(": the server says \"" + shown.Text(e.Description) + "\"")
+		s += ": the server says \"" + shown.Text(e.Description) + "\""
 	}
 	if e.URI != "" {
-		b.WriteString(", see \"" + shown.Text(e.URI) + "\"")
+		s += ", see \"" + shown.Text(e.URI) + "\""
 	}
 	if advice := e.advice(); advice != "" {
-		b.WriteString(": " + shown.Text(advice))
+		s += ": " + shown.Text(advice)
 	}
 	if e.class == lifecycle.Ambiguous {
-		b.WriteString(" (the request may have been processed)")
+		s += " (the request may have been processed)"
 	}
 	if !e.NextAttempt.IsZero() {
-		b.WriteString("; next attempt at " + e.NextAttempt.UTC().Format(time.RFC3339))
+		s += "; next attempt at " + e.NextAttempt.UTC().Format(time.RFC3339)
 	}
-	return b.String()
+	return s
 }
 
 // Unwrap returns the cause, for errors.Is and errors.As.

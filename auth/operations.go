@@ -19,7 +19,7 @@ const loginLinger = 30 * time.Second
 type operation struct {
 	op      lifecycle.Op
 	next    *operation // of those that run
-	flight  *flight.Flight[result]
+	flight  *flight.Flight[*result]
 	awaited authtrace.Awaited
 	wants   *wants // nil: it asks for no scopes
 	path    string // what a step-up says of it
@@ -82,16 +82,16 @@ func (m *Manager) join(caller context.Context, op lifecycle.Op, a asked) (_ *ope
 // from the caller, whose context is for its values and for links [invariant 2].
 func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *operation {
 	o := &operation{op: op, awaited: authtrace.AwaitedStore}
-	var run func(flight.Run) (result, error)
+	var run func(flight.Run) (*result, error)
 	options := flight.Options{Bound: m.cfg.obtainer.timeout}
 	before := m.st.held
 	switch op {
 	case lifecycle.Load:
 		ticket := m.cfg.store.queue(&options, "load")
-		run = func(r flight.Run) (result, error) { return m.load(r, ticket), nil }
+		run = func(r flight.Run) (*result, error) { return m.load(r, ticket), nil }
 	case lifecycle.Save:
 		ticket := m.cfg.store.queue(&options, "save")
-		run = func(r flight.Run) (result, error) { return m.save(r, ticket), nil }
+		run = func(r flight.Run) (*result, error) { return m.save(r, ticket), nil }
 	case lifecycle.Renew:
 		o.awaited, o.path = authtrace.AwaitedRefresh, "refresh"
 		o.wants = newWants(a.scopes, a.gather)
@@ -101,7 +101,7 @@ func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *opera
 		}
 		ticket := m.ticket(before.Issuer)
 		options.Queue = ticket
-		run = func(r flight.Run) (result, error) { return m.renew(r, caller, ticket, o, job), nil }
+		run = func(r flight.Run) (*result, error) { return m.renew(r, caller, ticket, o, job), nil }
 	case lifecycle.Login:
 		o.awaited, o.path, o.named = authtrace.AwaitedAuthorization, "authorization", a.trigger == authtrace.TriggerExplicit
 		o.wants = newWants(a.scopes, a.gather)
@@ -115,7 +115,7 @@ func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *opera
 		if a.challenge != nil {
 			job.challenge = *a.challenge
 		}
-		run = func(r flight.Run) (result, error) { return m.logIn(r, caller, ticket, o, job), nil }
+		run = func(r flight.Run) (*result, error) { return m.logIn(r, caller, ticket, o, job), nil }
 	}
 	if o.awaited != authtrace.AwaitedStore && m.cfg.store.trace.Traced() {
 		o.begun = make(chan context.Context, 1)
@@ -123,7 +123,7 @@ func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *opera
 	m.st.machine.Started(op)
 	o.next, m.st.ops = m.st.ops, o
 	o.flight = flight.Start(&m.flights, options,
-		run, func(res result, err error) (result, error) { return m.ended(o, res, err) })
+		run, func(res *result, err error) (*result, error) { return m.ended(o, res, err) })
 	return o
 }
 
@@ -146,14 +146,14 @@ func (m *Manager) running(op lifecycle.Op) *operation {
 
 // load reads the store. The first time it begins to watch for changes that
 // others make.
-func (m *Manager) load(r flight.Run, t *admission.Ticket) (res result) {
+func (m *Manager) load(r flight.Run, t *admission.Ticket) *result {
 	defer t.Done(0, false)
 	ctx := m.about(r.Context)
 	m.watch()
 	m.mu.Lock()
 	first := !m.st.machine.Read()
 	m.mu.Unlock()
-	err := uncalled(r, t, "load")
+	res, err := new(result), uncalled(r, t, "load")
 	if res.held = m.vault.current(); err == nil {
 		res.held, err = read(r, ctx, &m.vault)
 	}
@@ -164,38 +164,38 @@ func (m *Manager) load(r flight.Run, t *admission.Ticket) (res result) {
 }
 
 // save stores what could not be stored before.
-func (m *Manager) save(r flight.Run, t *admission.Ticket) (res result) {
+func (m *Manager) save(r flight.Run, t *admission.Ticket) *result {
 	defer t.Done(0, false)
 	unsaved, _ := m.vault.needsSave()
-	if res.saveErr = uncalled(r, t, "save"); res.saveErr == nil {
-		res.saveErr = m.vault.saveUnsaved(m.about(r.Context))
+	err := uncalled(r, t, "save")
+	if err == nil {
+		err = m.vault.saveUnsaved(m.about(r.Context))
 	}
-	res.held = m.vault.current()
-	res.saved = unsaved && res.saveErr == nil
-	return res
+	return &result{held: m.vault.current(), saved: unsaved && err == nil, saveErr: err}
 }
 
-func (m *Manager) renew(r flight.Run, caller context.Context, t *admission.Ticket, o *operation, job renewal) result {
+func (m *Manager) renew(r flight.Run, caller context.Context, t *admission.Ticket, o *operation, job renewal) *result {
 	r.Context = m.about(r.Context)
 	got := renewer{&m.cfg.obtainer}.run(r, caller, t, &m.vault, m.target(), job, o.begins)
-	return result{
+	return &result{
 		held: got.held, began: got.began, failure: got.failure, later: got.later, saveErr: got.saveErr, unregistered: got.unregistered, narrow: got.narrow,
 		final: got.failure.Err == nil && got.grant != "refresh_token",
 	}
 }
 
-func (m *Manager) logIn(r flight.Run, caller context.Context, t *admission.Ticket, o *operation, job login) result {
+func (m *Manager) logIn(r flight.Run, caller context.Context, t *admission.Ticket, o *operation, job login) *result {
 	r.Context = m.about(r.Context)
 	got := m.cfg.obtainer.login(r, caller, t, &m.vault, m.target(), job, o.begins)
-	return result{held: got.held, failure: got.failure, saveErr: got.saveErr, unregistered: got.unregistered, adopted: got.adopted, final: got.failure.Err == nil && !got.adopted}
+	return &result{held: got.held, failure: got.failure, saveErr: got.saveErr, unregistered: got.unregistered, adopted: got.adopted, final: got.failure.Err == nil && !got.adopted}
 }
 
 // loginElsewhere tells subscribers that another process asks the user.
 func (m *Manager) loginElsewhere() {
+	var events []Event
 	m.mu.Lock()
-	e := m.event(EventLoginElsewhere, nil)
+	m.note(&events, EventLoginElsewhere, nil)
 	m.mu.Unlock()
-	m.tell([]Event{e})
+	m.tell(events)
 }
 
 // watch asks the store for hints, if it gives any.

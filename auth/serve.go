@@ -315,7 +315,7 @@ func (m *Manager) changed(saveErr error) []Event {
 	h := m.vault.current()
 	events := m.take(now, h)
 	m.st.machine.Forgive()
-	events = append(events, m.noteSaved(now, lifecycle.None, result{held: h, saveErr: saveErr})...)
+	events = append(events, m.noteSaved(now, lifecycle.None, &result{held: h, saveErr: saveErr})...)
 	m.publish(now)
 	return events
 }

@@ -196,21 +196,20 @@ func canonicalTokenType(s string) string {
 
 // String describes the token without its secrets.
 func (t Token) String() string {
-	var b strings.Builder
-	b.WriteString("auth.Token{" + shown.Text(canonicalTokenType(t.TokenType)))
+	s := "auth.Token{" + shown.Text(canonicalTokenType(t.TokenType))
 	if t.AccessToken == "" {
-		b.WriteString(" no access token")
+		s += " no access token"
 	}
 	if t.RefreshToken != "" {
-		b.WriteString(" refreshable")
+		s += " refreshable"
 	}
 	if !t.Expiry.IsZero() {
-		b.WriteString(" expires " + t.Expiry.UTC().Format(time.RFC3339))
+		s += " expires " + t.Expiry.UTC().Format(time.RFC3339)
 	}
 	if len(t.Scopes) > 0 {
-		b.WriteString(" scopes " + shown.Words(t.Scopes))
+		s += " scopes " + shown.Words(t.Scopes)
 	}
-	return b.String() + "}"
+	return s + "}"
 }
 
 // GoString is String: %#v shows no secret either.

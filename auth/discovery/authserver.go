@@ -96,9 +96,16 @@ func (c *Client) authorizationServer(ctx context.Context, base *url.URL, urls []
 // SameIssuer reports whether two spellings name the same issuer: they are the same string,
 // except for one slash at the end of one of them. Both lead to the same metadata (RFC 8414 section
 // 3.1), and widely used servers list the one and are the other (Google: github/copilot-cli#4606;
-// JumpCloud: anomalyco/opencode#50036). Host, port, path, scheme and case all matter.
+// JumpCloud: anomalyco/opencode#50036). Host, port, path, scheme and case all matter. It is not
+// inlined: many ask.
+//
+//go:noinline
 func SameIssuer(a, b string) bool {
-	return a == b || a != "" && b != "" && (a == b+"/" || a+"/" == b)
+	return a == b || a != "" && b != "" && (slashMore(a, b) || slashMore(b, a))
+}
+
+func slashMore(a, b string) bool {
+	return len(a) == len(b)+1 && a[len(b)] == '/' && a[:len(b)] == b
 }
 
 // Lists reports whether one of the issuers listed is issuer, by SameIssuer.
@@ -161,27 +168,27 @@ func (c *Client) parseAuthorizationServer(body []byte, base *url.URL, issuer str
 		return nil, errtext.Errorf(ErrIssuerMismatch, `the document is for issuer "%s", not for "%s": if you trust that server, set Config.Server.Issuer to "%s"`,
 			httpx.ShownURL(a.Issuer), httpx.ShownURL(issuer), httpx.ShownURL(a.Issuer))
 	}
-	for member, to := range a.endpoints() {
-		if err := c.endpoint(o, member, base, to); err != nil {
-			if member == "token_endpoint" {
+	for _, m := range a.endpoints() {
+		if err := c.endpoint(o, m.name, base, m.at); err != nil {
+			if m.name == "token_endpoint" {
 				return nil, err // of no use to anybody
 			}
 			if a.problems == nil {
 				a.problems = make(map[string]error)
 			}
-			a.problems[member] = err
+			a.problems[m.name] = err
 		}
 	}
 	if a.TokenEndpoint == "" {
 		return nil, errtext.Errorf(ErrMalformed, "token_endpoint is missing")
 	}
 	// What cannot be read of the rest is absent.
-	for member, to := range a.lists() {
-		*to, _ = o.Words(member)
+	for _, m := range a.lists() {
+		*m.at, _ = o.Words(m.name)
 	}
-	a.AuthorizationResponseIssParameterSupported, _ = o.Bool("authorization_response_iss_parameter_supported")
-	a.ClientIDMetadataDocumentSupported, _ = o.Bool("client_id_metadata_document_supported")
-	a.RequirePushedAuthorizationRequests, _ = o.Bool("require_pushed_authorization_requests")
+	for _, m := range a.bools() {
+		*m.at, _ = o.Bool(m.name)
+	}
 	return a, nil
 }
 

@@ -180,12 +180,12 @@ func TestAuthorizationServerEndpoints(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for member, url := range got.endpoints() {
-					if member != "token_endpoint" && *url != "" {
-						t.Errorf("%s is %q", member, *url)
+				for _, m := range got.endpoints() {
+					if m.name != "token_endpoint" && *m.at != "" {
+						t.Errorf("%s is %q", m.name, *m.at)
 					}
-					if problem := got.Problem(member); (member == field) != (problem != nil) {
-						t.Errorf("problem of %s: %v", member, problem)
+					if problem := got.Problem(m.name); (m.name == field) != (problem != nil) {
+						t.Errorf("problem of %s: %v", m.name, problem)
 					}
 				}
 				problem := got.Problem(field)

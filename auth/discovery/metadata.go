@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"iter"
 	"maps"
 	"slices"
 )
@@ -104,32 +103,39 @@ type AuthorizationServer struct {
 // one, or the document has none.
 func (a *AuthorizationServer) Problem(member string) error { return a.problems[member] }
 
-// endpoints are the URLs of a, by the names of their members.
-func (a *AuthorizationServer) endpoints() iter.Seq2[string, *string] {
-	return func(yield func(string, *string) bool) {
-		_ = yield("authorization_endpoint", &a.AuthorizationEndpoint) &&
-			yield("token_endpoint", &a.TokenEndpoint) &&
-			yield("registration_endpoint", &a.RegistrationEndpoint) &&
-			yield("revocation_endpoint", &a.RevocationEndpoint) &&
-			yield("introspection_endpoint", &a.IntrospectionEndpoint) &&
-			yield("device_authorization_endpoint", &a.DeviceAuthorizationEndpoint) &&
-			yield("pushed_authorization_request_endpoint", &a.PushedAuthorizationRequestEndpoint) &&
-			yield("jwks_uri", &a.JWKSURI)
+// member is a field by the name of its member in the document. They come as lists: an
+// iterator would be compiled into each loop over it, once for each field.
+type member[T any] struct {
+	name string
+	at   *T
+}
+
+// endpoints are the URLs of a.
+func (a *AuthorizationServer) endpoints() []member[string] {
+	return []member[string]{
+		{"authorization_endpoint", &a.AuthorizationEndpoint},
+		{"token_endpoint", &a.TokenEndpoint},
+		{"registration_endpoint", &a.RegistrationEndpoint},
+		{"revocation_endpoint", &a.RevocationEndpoint},
+		{"introspection_endpoint", &a.IntrospectionEndpoint},
+		{"device_authorization_endpoint", &a.DeviceAuthorizationEndpoint},
+		{"pushed_authorization_request_endpoint", &a.PushedAuthorizationRequestEndpoint},
+		{"jwks_uri", &a.JWKSURI},
 	}
 }
 
-// lists are the lists of a, by the names of their members.
-func (a *AuthorizationServer) lists() iter.Seq2[string, *[]string] {
-	return func(yield func(string, *[]string) bool) {
-		_ = yield("scopes_supported", &a.ScopesSupported) &&
-			yield("response_types_supported", &a.ResponseTypesSupported) &&
-			yield("grant_types_supported", &a.GrantTypesSupported) &&
-			yield("token_endpoint_auth_methods_supported", &a.TokenEndpointAuthMethodsSupported) &&
-			yield("token_endpoint_auth_signing_alg_values_supported", &a.TokenEndpointAuthSigningAlgValuesSupported) &&
-			yield("revocation_endpoint_auth_methods_supported", &a.RevocationEndpointAuthMethodsSupported) &&
-			yield("code_challenge_methods_supported", &a.CodeChallengeMethodsSupported) &&
-			yield("dpop_signing_alg_values_supported", &a.DPoPSigningAlgValuesSupported) &&
-			yield("authorization_grant_profiles_supported", &a.AuthorizationGrantProfilesSupported)
+// lists are the lists of a.
+func (a *AuthorizationServer) lists() []member[[]string] {
+	return []member[[]string]{
+		{"scopes_supported", &a.ScopesSupported},
+		{"response_types_supported", &a.ResponseTypesSupported},
+		{"grant_types_supported", &a.GrantTypesSupported},
+		{"token_endpoint_auth_methods_supported", &a.TokenEndpointAuthMethodsSupported},
+		{"token_endpoint_auth_signing_alg_values_supported", &a.TokenEndpointAuthSigningAlgValuesSupported},
+		{"revocation_endpoint_auth_methods_supported", &a.RevocationEndpointAuthMethodsSupported},
+		{"code_challenge_methods_supported", &a.CodeChallengeMethodsSupported},
+		{"dpop_signing_alg_values_supported", &a.DPoPSigningAlgValuesSupported},
+		{"authorization_grant_profiles_supported", &a.AuthorizationGrantProfilesSupported},
 	}
 }
 
@@ -140,29 +146,29 @@ func (a *AuthorizationServer) complete() bool {
 
 // complement adds what a lacks and b, another document of the same issuer, has.
 func (a *AuthorizationServer) complement(b *AuthorizationServer) {
-	urls, lists, bools := maps.Collect(b.endpoints()), maps.Collect(b.lists()), maps.Collect(b.bools())
-	for member, url := range a.endpoints() {
-		if *url == "" && *urls[member] != "" {
-			*url = *urls[member]
-			delete(a.problems, member)
+	urls, lists, bools := b.endpoints(), b.lists(), b.bools()
+	for i, url := range a.endpoints() {
+		if *url.at == "" && *urls[i].at != "" {
+			*url.at = *urls[i].at
+			delete(a.problems, url.name)
 		}
 	}
-	for member, list := range a.lists() {
-		if *list == nil || member == "code_challenge_methods_supported" && !a.SupportsPKCE() && b.SupportsPKCE() {
-			*list = *lists[member]
+	for i, list := range a.lists() {
+		if *list.at == nil || list.name == "code_challenge_methods_supported" && !a.SupportsPKCE() && b.SupportsPKCE() {
+			*list.at = *lists[i].at
 		}
 	}
-	for member, is := range a.bools() {
-		*is = *is || *bools[member]
+	for i, is := range a.bools() {
+		*is.at = *is.at || *bools[i].at
 	}
 }
 
-// bools are what a says that is true or not, by the names of their members.
-func (a *AuthorizationServer) bools() iter.Seq2[string, *bool] {
-	return func(yield func(string, *bool) bool) {
-		_ = yield("authorization_response_iss_parameter_supported", &a.AuthorizationResponseIssParameterSupported) &&
-			yield("client_id_metadata_document_supported", &a.ClientIDMetadataDocumentSupported) &&
-			yield("require_pushed_authorization_requests", &a.RequirePushedAuthorizationRequests)
+// bools are what a says that is true or not.
+func (a *AuthorizationServer) bools() []member[bool] {
+	return []member[bool]{
+		{"authorization_response_iss_parameter_supported", &a.AuthorizationResponseIssParameterSupported},
+		{"client_id_metadata_document_supported", &a.ClientIDMetadataDocumentSupported},
+		{"require_pushed_authorization_requests", &a.RequirePushedAuthorizationRequests},
 	}
 }
 
@@ -173,20 +179,20 @@ func (a *AuthorizationServer) With(set *AuthorizationServer) *AuthorizationServe
 	both := *a
 	both.problems = maps.Clone(a.problems)
 	named := *set
-	urls, lists, bools := maps.Collect(named.endpoints()), maps.Collect(named.lists()), maps.Collect(named.bools())
-	for member, url := range both.endpoints() {
-		if *urls[member] != "" {
-			*url = *urls[member]
-			delete(both.problems, member)
+	urls, lists, bools := named.endpoints(), named.lists(), named.bools()
+	for i, url := range both.endpoints() {
+		if *urls[i].at != "" {
+			*url.at = *urls[i].at
+			delete(both.problems, url.name)
 		}
 	}
-	for member, list := range both.lists() {
-		if *lists[member] != nil {
-			*list = *lists[member]
+	for i, list := range both.lists() {
+		if *lists[i].at != nil {
+			*list.at = *lists[i].at
 		}
 	}
-	for member, is := range both.bools() {
-		*is = *is || *bools[member]
+	for i, is := range both.bools() {
+		*is.at = *is.at || *bools[i].at
 	}
 	return &both
 }

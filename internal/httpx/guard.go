@@ -209,7 +209,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !errors.Is(err, ErrPrivateAddress) || !g.home.isPrivate(req.Context(), g.dialer, g.open.TLSClientConfig) {
 		return resp, err
 	}
-	again := req.Clone(req.Context())
+	again := req.WithContext(req.Context()) // a copy: its header is only read
 	if req.Body != nil && req.Body != http.NoBody {
 		if req.GetBody == nil {
 			return nil, err // the body is gone

@@ -205,7 +205,7 @@ var promises = []promise{
 		{"a token endpoint stops clients for ever", "auth/retry.go", `return min(httpx.RetryAfter(h, time.Now()), maxRetryAfter)`, `return httpx.RetryAfter(h, time.Now())`, "auth.TestRetryAfter"},
 		{"discovery stops clients for ever", "auth/retry.go", `min(found.RetryAfter, maxRetryAfter)`, `found.RetryAfter`, "auth.TestRetryAfterIsCapped"},
 		{"registration stops clients for ever", "auth/retry.go", `min(registered.RetryAfter, maxRetryAfter)`, `registered.RetryAfter`, "auth.TestRetryAfterIsCapped"},
-		{"Retry-After is not obeyed", "auth/internal/lifecycle/pause.go", `if f.RetryAfter > 0 {`, `if f.RetryAfter < 0 {`, "auth/internal/lifecycle.TestRetryAfterIsAFloor"},
+		{"Retry-After is not obeyed", "auth/internal/lifecycle/pause.go", `if asked > 0 {`, `if asked < 0 {`, "auth/internal/lifecycle.TestRetryAfterIsAFloor"},
 		{"every caller tries for itself", "auth/internal/lifecycle/next.go", `case t != nil && !t.renew.over(now):`, `case false:`, "auth/internal/lifecycle.TestLooksDuringPauses auth/internal/lifecycle.TestRetryAt"},
 		{"all clients come back at once", "auth/retry.go", `backoff.WithRandomizationFactor(0.5),`, `backoff.WithRandomizationFactor(0),`, "auth.TestBackoffGrowsWithJitter"},
 	}},
@@ -250,7 +250,7 @@ var promises = []promise{
 	{`secrets in logs, errors, traces, metrics, events, dumps`, []edit{
 		{"an answer repeats what was sent", "auth/answer.go", `wire.ReadRefusal(body, append(s.secrets(), known()...)...)`, `wire.ReadRefusal(body)`, "auth.TestCanaryAnswers"},
 		{"an error repeats net/http's words", "internal/errtext/errtext.go", `return fmt.Sprintf("failed (%T)", err)`, `return fmt.Sprintf("failed (%v)", err)`, "internal/errtext.TestDescribe"},
-		{"a token prints itself", "auth/token.go", `b.WriteString(" refreshable")`, `b.WriteString(" refreshable " + t.RefreshToken)`, "auth.TestValuesRedactThemselves"},
+		{"a token prints itself", "auth/token.go", `s += " refreshable"`, `s += " refreshable " + t.RefreshToken`, "auth.TestValuesRedactThemselves"},
 		{"secrets in disguise are shown", "auth/internal/wire/secrets.go", `if hasDisguised(text, disguises(secrets)) {`, `if false {`, "auth/internal/wire.TestReadRefusalWithSecrets auth/internal/wire.TestRefusalRemovesSecrets"},
 		{"any text is an error code", "internal/httpx/httpx.go", `if (r < 'a' || r > 'z') && r != '_' {`, `if r < ' ' {`, "internal/httpx.TestErrorCode"},
 		{"spans have the query of a URL", "otelauth/attributes.go", `Path: u.Path, RawPath: u.RawPath}`, `Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}`, "otelauth.TestURLs"},

@@ -65,7 +65,7 @@ var byName = regexp.MustCompile(`(?m)^(\S+) <ReflectMethod> ->`)
 // maxMore bounds what the option and a file store add to a program with an mcp-go
 // client, and maxLogin what a login through the browser adds as well, in bytes.
 // PERFORMANCE.md says what they are.
-const maxMore, maxLogin = 1.3e6, 1.7e6
+const maxMore, maxLogin = 1.2e6, 1.6e6
 
 // The linker says for itself whether it can remove methods that nobody calls.
 func TestLinkerRemovesDeadCode(t *testing.T) {

@@ -368,8 +368,8 @@ func TestScopesAreRemembered(t *testing.T) {
 		t.Errorf("%q before anything was looked up", s)
 	}
 	for i, scopes := range [][]string{{"a"}, {"b"}} {
-		key := resourceKey{"https://mcp.example.com/mcp", strings.Repeat("m", i)}
-		if _, err := f.resources.get(t.Context(), key.resource, key, wanted{age: time.Minute}, func(context.Context) (*listed, error) { return &listed{scopes: scopes}, nil }); err != nil {
+		key := resourceKey{of: "https://mcp.example.com/mcp", at: strings.Repeat("m", i)}
+		if _, err := f.resources.get(t.Context(), key.of, key, wanted{age: time.Minute}, func(context.Context) (*listed, error) { return &listed{scopes: scopes}, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}

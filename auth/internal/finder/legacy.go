@@ -20,7 +20,7 @@ import (
 //
 // Default endpoints that are a guess are not remembered: the server may be one that was down.
 func (f *Finder) legacy(ctx context.Context, q Query, w wanted, trouble error) (*discovery.AuthorizationServer, error) {
-	srv, err := f.servers.get(ctx, q.Resource, serverKey{legacy: q.Resource}, w, func(ctx context.Context) (srv *discovery.AuthorizationServer, err error) {
+	srv, err := f.servers.get(ctx, q.Resource, serverKey{at: q.Resource}, w, func(ctx context.Context) (srv *discovery.AuthorizationServer, err error) {
 		client := f.discover(q.Resource)
 		if trouble == nil || isOwnServer(q) {
 			srv, err = client.Legacy(ctx, q.Resource)

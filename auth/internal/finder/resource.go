@@ -57,15 +57,15 @@ func onlyScopes(words []string) []string {
 	return scopes
 }
 
-// resourceKey is a resource and the address of its metadata, if a challenge gave one.
-type resourceKey struct{ resource, metadata string }
+// resourceKey is of a resource, at the address of its metadata if a challenge gave one.
+type resourceKey address
 
 // resource returns what the resource says about itself. That it fails, or does not list the
 // server of the credential, is not taken from a table that may be older than the credential.
 func (f *Finder) resource(ctx context.Context, q Query, w wanted) (*listed, error) {
-	key := resourceKey{q.Resource, q.Metadata}
-	if key.metadata == "" {
-		key.metadata = f.homeOf(q.Resource).lastAddress()
+	key := resourceKey{of: q.Resource, at: q.Metadata}
+	if key.at == "" {
+		key.at = f.homeOf(q.Resource).lastAddress()
 	}
 	for {
 		l, err := f.resources.get(ctx, q.Resource, key, w, func(ctx context.Context) (*listed, error) { return f.askResource(ctx, q, key) })
@@ -78,8 +78,8 @@ func (f *Finder) resource(ctx context.Context, q Query, w wanted) (*listed, erro
 
 func (f *Finder) askResource(ctx context.Context, q Query, key resourceKey) (*listed, error) {
 	home, client := f.homeOf(q.Resource), f.discover(q.Resource)
-	doc, err := client.ProtectedResource(ctx, q.Resource, key.metadata)
-	if err != nil && q.Metadata == "" && key.metadata != "" && ctx.Err() == nil {
+	doc, err := client.ProtectedResource(ctx, q.Resource, key.at)
+	if err != nil && q.Metadata == "" && key.at != "" && ctx.Err() == nil {
 		// The address is one that an earlier challenge gave.
 		if doc2, err2 := client.ProtectedResource(ctx, q.Resource, ""); err2 == nil {
 			doc, err = doc2, nil
@@ -87,11 +87,11 @@ func (f *Finder) askResource(ctx context.Context, q Query, key resourceKey) (*li
 	}
 	switch {
 	case err == nil:
-		home.found(key.metadata, doc.URL)
+		home.found(key.at, doc.URL)
 		return summary(doc), nil
 	case errors.Is(err, discovery.ErrNotFound):
 		return &listed{looked: lookedAt(err)}, nil
-	case key.metadata == "" && home.neverAnswers(atResource, err):
+	case key.at == "" && home.neverAnswers(atResource, err):
 		return &listed{trouble: err, looked: lookedAt(err)}, nil
 	}
 	return nil, err
@@ -134,7 +134,7 @@ func (f *Finder) NamedScopes(ctx context.Context, q Query, p *Place) []string {
 
 // Scopes are the resource's scopes_supported, as far as they are known. It asks nobody.
 func (f *Finder) Scopes(resource string) []string {
-	if l, ok := f.resources.newest(func(k resourceKey) bool { return k.resource == resource }); ok {
+	if l, ok := f.resources.newest(func(k resourceKey) bool { return k.of == resource }); ok {
 		return l.scopes
 	}
 	return nil

@@ -12,16 +12,13 @@ import (
 	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
-// serverKey is an issuer, without a slash at its end, or the resource that is its own server.
+// serverKey is of an issuer, without a slash at its end, or at the resource that is its own server.
 // What was found in a private network is not for those whom a resource on the Internet sends
 // there.
-type serverKey struct {
-	issuer, legacy string
-	guarded        bool
-}
+type serverKey address
 
 func (f *Finder) issuerKey(q Query, issuer string) serverKey {
-	return serverKey{issuer: strings.TrimSuffix(issuer, "/"), guarded: !f.homeOf(q.Resource).net.Private()}
+	return serverKey{of: strings.TrimSuffix(issuer, "/"), guarded: !f.homeOf(q.Resource).net.Private()}
 }
 
 // server returns the metadata of an authorization server. What the program set takes precedence
@@ -89,7 +86,7 @@ func (f *Finder) issuer(ctx context.Context, q Query) (*discovery.AuthorizationS
 
 // old returns what is known of the credential's server, nil if nothing of that age.
 func (f *Finder) old(q Query, age time.Duration) *discovery.AuthorizationServer {
-	for _, key := range []serverKey{f.issuerKey(q, q.Issuer), {legacy: q.Resource}} {
+	for _, key := range []serverKey{f.issuerKey(q, q.Issuer), {at: q.Resource}} {
 		if srv, ok := f.servers.known(q.Resource, key, wanted{age: age}); ok && discovery.SameIssuer(srv.Issuer, q.Issuer) {
 			return srv
 		}

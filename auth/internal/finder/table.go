@@ -18,6 +18,13 @@ const (
 // shared is the owner of what more than one resource asked for.
 const shared = ""
 
+// address is what the keys of both tables are made of. That it is the same has the
+// compiler make the code of a table once.
+type address = struct {
+	of, at  string
+	guarded bool
+}
+
 // wanted says which entry will do: younger than age, and asked for after since, a result of
 // [Finder.Now].
 type wanted struct {

@@ -38,7 +38,7 @@ type Flight[T any] struct {
 	end   func(T, error) (T, error)
 	bound time.Duration
 	// value and err are the result, to be read once done is closed.
-	value *T
+	value T
 	err   error
 	// linger is how long the operation goes on when nobody waits; 0: to its end.
 	linger time.Duration
@@ -116,10 +116,9 @@ func (f *Flight[T]) run() {
 	whole, n := g.context(&f.member), new(nap)
 	n.begin()
 	bounded, stop := context.WithTimeout(whole, f.bound)
-	value, err := f.end(safely(f.op, Run{bounded, g, &f.member, whole, f.bound, n}))
+	f.value, f.err = f.end(safely(f.op, Run{bounded, g, &f.member, whole, f.bound, n}))
 	stop()
 	n.end()
-	f.value, f.err = &value, err
 	g.remove(&f.member)
 	f.mu.Lock()
 	f.over = true
@@ -150,9 +149,8 @@ func (f *Flight[T]) Over() bool {
 	}
 }
 
-// Result returns what came of it, once Done is closed: not a copy, which would
-// take stack of everybody who waits.
-func (f *Flight[T]) Result() (*T, error) { return f.value, f.err }
+// Result returns what came of it, once Done is closed.
+func (f *Flight[T]) Result() (T, error) { return f.value, f.err }
 
 // Left reports whether the operation was canceled because nobody waited. A
 // caller that came too late to keep it alive starts another one.
@@ -208,12 +206,12 @@ func (f *Flight[T]) leave() {
 }
 
 // Wait returns the result as [Flight.Result] does, or ctx's error if that ends first.
-func (f *Flight[T]) Wait(ctx context.Context) (*T, error) {
+func (f *Flight[T]) Wait(ctx context.Context) (none T, err error) {
 	select {
 	case <-f.done:
 		return f.value, f.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return none, ctx.Err()
 	}
 }
 

@@ -56,12 +56,12 @@ func TestResult(t *testing.T) {
 					return v, err
 				})
 				for range 3 { // for all who wait, and who come late
-					if v, err := f.Wait(t.Context()); *v != tc.value || !errors.Is(err, tc.is) || ended != 1 {
-						t.Errorf("got %d, %v after %d ends", *v, err, ended)
+					if v, err := f.Wait(t.Context()); v != tc.value || !errors.Is(err, tc.is) || ended != 1 {
+						t.Errorf("got %d, %v after %d ends", v, err, ended)
 					}
 				}
-				if v, err := f.Result(); *v != tc.value || !errors.Is(err, tc.is) || f.Left() {
-					t.Errorf("Result = %d, %v", *v, err)
+				if v, err := f.Result(); v != tc.value || !errors.Is(err, tc.is) || f.Left() {
+					t.Errorf("Result = %d, %v", v, err)
 				}
 			})
 		})
@@ -77,10 +77,10 @@ func TestEndHasTheLastWord(t *testing.T) {
 			time.Sleep(time.Second)
 			return v + 1, errTest
 		})
-		var v *int
+		var v int
 		var err error
-		if took := since(func() { v, err = f.Wait(t.Context()) }); took != time.Second || *v != 8 || err != errTest {
-			t.Errorf("got %d, %v after %v", *v, err, took)
+		if took := since(func() { v, err = f.Wait(t.Context()) }); took != time.Second || v != 8 || err != errTest {
+			t.Errorf("got %d, %v after %v", v, err, took)
 		}
 	})
 }
@@ -95,8 +95,8 @@ func TestPanic(t *testing.T) {
 		if !errors.As(err, &p) || p.Value != "out of cheese" || !strings.Contains(string(p.Stack), "flight_test") || err.Error() != "panic: out of cheese" {
 			t.Errorf("error %v", err)
 		}
-		if v, err := Start(&g, Options{Bound: time.Minute}, after(0), as).Wait(t.Context()); *v != 7 || err != nil {
-			t.Errorf("the next one: %d, %v", *v, err)
+		if v, err := Start(&g, Options{Bound: time.Minute}, after(0), as).Wait(t.Context()); v != 7 || err != nil {
+			t.Errorf("the next one: %d, %v", v, err)
 		}
 	})
 }
@@ -120,7 +120,7 @@ func TestWaiterLeaves(t *testing.T) {
 						leave := f.Join()
 						defer leave()
 						v, err := f.Wait(ctx)
-						if i%2 == 0 && err != context.DeadlineExceeded || i%2 != 0 && (err != nil || *v != 7) {
+						if i%2 == 0 && err != context.DeadlineExceeded || i%2 != 0 && (err != nil || v != 7) {
 							t.Errorf("caller %d got %v, %v", i, v, err)
 						}
 					})

@@ -174,9 +174,9 @@ func step(first, most time.Duration, n int32) time.Duration {
 	return min(first<<min(n, 20), most)
 }
 
-// fail returns the pause after p. A try in between does not shorten what a
+// fail makes of p the pause after it. A try in between does not shorten what a
 // server asked for.
-func (m *Machine) fail(p pause, now time.Time, f Failure, wait, soon time.Duration) pause {
+func (m *Machine) fail(p *pause, now time.Time, f *Failure, wait, soon time.Duration) {
 	// Up to a fifth longer at random: clients that failed in the same second
 	// must not come back in the same second. What the server asked for is a
 	// floor.
@@ -185,10 +185,10 @@ func (m *Machine) fail(p pause, now time.Time, f Failure, wait, soon time.Durati
 	}
 	m.trouble.tick(now)
 	at := nanos(now)
-	f.RetryAfter = min(f.RetryAfter, longestFloor)
+	asked := min(f.RetryAfter, longestFloor)
 	next := pause{err: f.Err, count: p.count + 1, hard: p.hard, from: at, until: at + int64(longer(wait, wait)), soon: at + int64(soon)}
-	if f.RetryAfter > 0 {
-		floor := at + int64(longer(f.RetryAfter, maxJitter))
+	if asked > 0 {
+		floor := at + int64(longer(asked, maxJitter))
 		next.until, next.soon = max(next.until, floor), max(next.soon, floor)
 	}
 	if f.Class >= Ambiguous || f.Asked {
@@ -202,7 +202,7 @@ func (m *Machine) fail(p pause, now time.Time, f Failure, wait, soon time.Durati
 	if m.policy.Timed != nil {
 		next.err = m.policy.Timed(f.Err, wall(next.soon))
 	}
-	return next
+	*p = next
 }
 
 // Timed returns err as callers get it while the operation that it ended is left
@@ -271,13 +271,13 @@ func (m *Machine) RenewFailed(now time.Time, f Failure) {
 	switch f.Class {
 	case RefusedToken, RefusedRequest, RefusedClient, Ours:
 		wait := step(time.Second, stubborn, hard)
-		t.renew = m.fail(t.renew, now, f, wait, wait)
+		m.fail(&t.renew, now, &f, wait, wait)
 	case Ambiguous:
 		// Sending the refresh token on and on is what servers look for to
 		// detect stolen ones. A caller without another token has nothing to lose.
-		t.renew = m.fail(t.renew, now, f, step(needed, stubborn, hard), needed)
+		m.fail(&t.renew, now, &f, step(needed, stubborn, hard), needed)
 	default:
-		t.renew = m.fail(t.renew, now, f, step(time.Second, unneeded, n), step(time.Second, needed, n))
+		m.fail(&t.renew, now, &f, step(time.Second, unneeded, n), step(time.Second, needed, n))
 	}
 }
 
@@ -297,7 +297,7 @@ func (m *Machine) LoginFailed(now time.Time, f Failure) {
 	case f.Class > Ambiguous:
 		wait = step(time.Second, stubborn, t.login.hard)
 	}
-	t.login = m.fail(t.login, now, f, wait, wait)
+	m.fail(&t.login, now, &f, wait, wait)
 }
 
 // Replaced ends the pauses if input is not what the operation that failed used:
@@ -337,14 +337,14 @@ func (p *pause) answers(n *Need) bool {
 func (m *Machine) LoadFailed(now time.Time, err error) {
 	t := m.troubled()
 	wait := step(time.Second, needed, t.load.count)
-	t.load = m.fail(t.load, now, Failure{Err: err}, wait, wait)
+	m.fail(&t.load, now, &Failure{Err: err}, wait, wait)
 }
 
 // SaveFailed notes that the token in use is not stored; Saved that it is.
 func (m *Machine) SaveFailed(now time.Time, err error) {
 	t := m.troubled()
 	wait := step(250*time.Millisecond, unneeded, t.save.count)
-	t.save = m.fail(t.save, now, Failure{Err: err}, wait, wait)
+	m.fail(&t.save, now, &Failure{Err: err}, wait, wait)
 }
 
 // Saved is the opposite of SaveFailed.

@@ -191,7 +191,10 @@ func (o *Object) add(name []byte, value json.RawMessage, deciding []string) erro
 	return nil
 }
 
-// last is where the member is that counts; -1 if there is none.
+// last is where the member is that counts; -1 if there is none. It is not inlined: each
+// member of a document is looked for.
+//
+//go:noinline
 func (o Object) last(name string) int {
 	for i := len(o.members) - 1; i >= 0; i-- {
 		if string(o.members[i].name) == name {
