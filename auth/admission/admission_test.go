@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,10 +105,10 @@ func TestPatience(t *testing.T) {
 		place := enter(t, g, "a")
 		began := time.Now()
 		var tickets []*Ticket
-		begun := make([]time.Duration, 5)
+		var begun [5]atomic.Int64 // after so long
 		for i := range begun {
 			ticket := g.Ticket("a")
-			ticket.Join(func() { begun[i] = time.Since(began) })
+			ticket.Join(func() { begun[i].Store(int64(time.Since(began))) })
 			tickets = append(tickets, ticket)
 			time.Sleep(time.Minute)
 		}
@@ -116,16 +116,19 @@ func TestPatience(t *testing.T) {
 			tickets[i].Leave()
 		}
 		time.Sleep(90 * time.Second)
-		want := []time.Duration{5 * time.Minute, 6 * time.Minute, 0, 5 * time.Minute, 0}
-		if !slices.Equal(begun, want) {
-			t.Errorf("begun after %v, want %v", begun, want)
+		synctest.Wait()
+		for i, want := range []time.Duration{5 * time.Minute, 6 * time.Minute, 0, 5 * time.Minute, 0} {
+			if got := time.Duration(begun[i].Load()); got != want {
+				t.Errorf("number %d began after %v, want %v", i, got, want)
+			}
 		}
 		time.Sleep(time.Minute)
-		if begun[2] != 7*time.Minute || tickets[2].Placed() {
-			t.Errorf("the third began after %v, placed: %v", begun[2], tickets[2].Placed())
+		synctest.Wait()
+		if got := time.Duration(begun[2].Load()); got != 7*time.Minute || tickets[2].Placed() {
+			t.Errorf("the third began after %v, placed: %v", got, tickets[2].Placed())
 		}
 		place.Done(fast, false)
-		if begun[4] == 0 || !tickets[4].Placed() {
+		if begun[4].Load() == 0 || !tickets[4].Placed() {
 			t.Error("the last has no place")
 		}
 		// The queue was empty. The next wait has its whole time.
