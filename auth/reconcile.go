@@ -130,7 +130,7 @@ func (v *vault) isLost(err error) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
-	case v.held.Token != nil || !errors.Is(err, errtext.Corrupt):
+	case v.held.Token != nil || !errors.Is(err, errtext.Corrupt) || errors.Is(err, ErrNotFound):
 		if v.extra != nil && (err == nil || errors.Is(err, ErrNotFound)) {
 			v.extra.corrupt = time.Time{}
 			v.tidy()

@@ -17,8 +17,9 @@
 // # Files
 //
 // A credential has the files ID.json (the record, see [store.Encode]),
-// ID.lock and ID.cas.lock (empty, never deleted), and ID.gone once it was
-// deleted (the last generation, no secret), where ID is [auth.Key.ID]. A record
+// ID.lock and ID.cas.lock (empty, never deleted), ID.gone once it was
+// deleted (the last generation, no secret), and ID.damaged (empty) while a corrupt
+// one was moved aside, where ID is [auth.Key.ID]. A record
 // is written to a temporary file, flushed to the disk and renamed, so that it
 // is the old one or the new one, whole, whenever a process or the machine dies.
 // The temporary file of a writer that died is removed by [Open] after an hour.
@@ -38,7 +39,8 @@
 //
 // A file that holds half a record or none is moved to ID.json.corrupt-TIME, for
 // a person to look at, and the call that found it returns an error that names
-// both and is [store.ErrCorrupt]; for the next call there is no record. A
+// both and is [store.ErrCorrupt]; for the next call there is no record, until a
+// process that still has the token puts it back, or somebody logs in. A
 // record of a newer version ([store.ErrNewer]), or a link, a directory or a
 // file open to others in a file's place ([ErrUnsafe]) stays as it is and is an
 // error until somebody fixes it. A full disk and a directory that cannot be
@@ -140,7 +142,10 @@ func (s *Store) Load(ctx context.Context, key auth.Key) (*auth.Record, error) {
 		return nil, err
 	}
 	r, err := s.read(key)
-	if !errors.Is(err, store.ErrCorrupt) {
+	switch {
+	case errors.Is(err, auth.ErrNotFound) && s.damaged(key):
+		return nil, errDamaged
+	case !errors.Is(err, store.ErrCorrupt):
 		return r, err
 	}
 	unlock, lockErr := s.swapLock(ctx, key)
@@ -179,6 +184,7 @@ func (s *Store) Save(ctx context.Context, key auth.Key, r *auth.Record) (uint64,
 	if err := replace(path, data); err != nil {
 		return 0, err
 	}
+	s.settle(key)
 	return next.Generation, nil
 }
 
@@ -192,6 +198,7 @@ func (s *Store) Delete(ctx context.Context, key auth.Key, generation uint64) err
 	old, err := s.current(key)
 	switch {
 	case errors.Is(err, auth.ErrNotFound):
+		s.settle(key)
 		return nil
 	case err != nil:
 		return err
@@ -368,6 +375,7 @@ func (s *Store) current(key auth.Key) (*auth.Record, error) {
 	r, err := s.read(key)
 	var e *Error
 	if errors.Is(err, store.ErrCorrupt) && errors.As(err, &e) {
+		s.noteDamage(key)
 		aside := e.Path + ".corrupt-" + time.Now().UTC().Format("20060102T150405.000000000Z")
 		if moveErr := atomicfile.Rename(e.Path, aside); moveErr != nil {
 			e.Advice = "move it away; it could not be moved to " + aside + ": " + errtext.Describe(moveErr)
