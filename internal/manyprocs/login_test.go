@@ -74,7 +74,7 @@ func oneLogin(t *testing.T, at storeAt) {
 // The one that asks the person is killed: another one asks.
 func TestLoginOfAKilledProcess(t *testing.T) {
 	t.Parallel()
-	for name, at := range stores(t, 5*time.Second) {
+	for name, at := range stores(t, 10*time.Second) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			loginIsTakenOver(t, at)
