@@ -136,7 +136,7 @@ var promises = []promise{
 		{"who did not see the store go back sends what is spent", "auth/reconcile.go", `if ago := time.Since(*rec.Restored); -doubtTime < ago && ago < doubtTime {`, `if ago := doubtTime; ago < 0 {`, "auth.TestStoreWentBackForAll"},
 		{"the larger counter wins", "auth/reconcile.go", `case ours == nil || lineage.List(stored.Replaced).Has(ours.RefreshToken):`, `case ours == nil:`, "auth.TestOutlasts"},
 		{"a corrupt record stays", "auth/vault.go", `!replaced && v.replaceCorrupt(ctx, before)`, `replaced && v.replaceCorrupt(ctx, before)`, "auth.TestCorruptRecordIsReplaced"},
-		{"everybody is let in", "auth/admission/admission.go", "if t.of.running < int(t.of.limit) && t.of.waiting.Len() == 0 {", "if true {", "auth.TestCrowdWaitsInAQueue"},
+		{"everybody is let in", "auth/admission/admission.go", "if t.of.running < int(t.of.limit) && t.of.first == nil {", "if true {", "auth.TestCrowdWaitsInAQueue"},
 		{"a late answer is not waited for", "auth/internal/late/late.go", "if r.timer == nil {\n\t\t\tcancel", "if true {\n\t\t\tcancel", "auth.TestLateAnswer"},
 		{"an answer that waited is not read", "auth/internal/late/late.go", `case now.Sub(r.due) > slept:`, `case false:`, "auth/internal/late.TestSlept"},
 		{"the store is not read again after a refusal", "auth/renew.go", `unread := tx.again(again)`, `unread := again.Err()`, "auth.TestLoserGoesOnWithTheWinnersRefreshToken"},
@@ -307,7 +307,7 @@ var promises = []promise{
 		{"the lock comes after the reading", "auth/transaction.go", `unlock, err := v.lock(ctx, v.key())` + "\n\tif err == nil {\n\t\tt.unlock", `unlock, err := func() {}, error(nil)` + "\n\tif err == nil {\n\t\tt.unlock", "auth.TestLockedBeforeSent"},
 	}},
 	{`invariant 2`, []edit{
-		{"a caller who leaves takes the refresh along", "auth/serve.go", `return res, gaveUp(ctx)`, `op.flight.Cancel(context.Canceled); return res, gaveUp(ctx)`, "auth.TestRefreshOutlivesCallersBetweenAttempts"},
+		{"a caller who leaves takes the refresh along", "auth/serve.go", `return nil, gaveUp(ctx)`, `op.flight.Cancel(context.Canceled); return nil, gaveUp(ctx)`, "auth.TestRefreshOutlivesCallersBetweenAttempts"},
 		{"a refresh has no bound", "auth/renew.go", `run.Starts(ctx, time.Now().Add(o.timeout-o.requestTime()))`, `run.Starts(context.WithoutCancel(ctx), time.Now().Add(1000*o.timeout))`, "auth.TestRetriesOfARefreshAreBounded"},
 	}},
 	{`invariant 4`, []edit{
