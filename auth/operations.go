@@ -87,10 +87,10 @@ func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *opera
 	before := m.st.held
 	switch op {
 	case lifecycle.Load:
-		ticket := m.cfg.store.queue(&options, "load")
+		ticket := m.cfg.store.crowd.queue(&options, "load")
 		run = func(r flight.Run) (*result, error) { return m.load(r, ticket), nil }
 	case lifecycle.Save:
-		ticket := m.cfg.store.queue(&options, "save")
+		ticket := m.cfg.store.crowd.queue(&options, "save")
 		run = func(r flight.Run) (*result, error) { return m.save(r, ticket), nil }
 	case lifecycle.Renew:
 		o.awaited, o.path = authtrace.AwaitedRefresh, "refresh"

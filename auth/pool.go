@@ -49,7 +49,7 @@ type poolDefaults struct {
 	store  MemoryStore
 	client *http.Client
 	gate   admission.Gate
-	calls  *admission.Gate // of the pool's store
+	crowd  *crowd // of the pool's store
 	events pooled
 	// elsewhere: a configuration has a store that the pool does not know.
 	elsewhere atomic.Bool
@@ -282,8 +282,8 @@ func (p *Pool) share(cfg Config) (*shared, error) {
 		return nil, err
 	}
 	s.pooled = &p.own.events
-	if s.store.calls = p.own.calls; !common {
-		s.store.calls = newStoreGate()
+	if s.store.crowd = p.own.crowd; !common {
+		s.store.crowd = newCrowd()
 	}
 	if cfg.Store == Store(&p.own.store) {
 		s.store.alone, s.policy.Hints = true, false

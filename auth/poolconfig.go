@@ -78,7 +78,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	}
 	p.idle.prev, p.idle.next = &p.idle, &p.idle
 	p.own.store.pooled = true
-	p.own.calls = newStoreGate()
+	p.own.crowd = newCrowd()
 	p.own.client = &http.Client{Timeout: 30 * time.Second}
 	p.own.events.subject, p.own.events.hub.Size = cfg.EventSubject, poolEvents
 	return p, nil

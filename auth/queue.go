@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"time"
 
 	"github.com/mcptokens/mcptokens/auth/admission"
 	"github.com/mcptokens/mcptokens/auth/internal/flight"
@@ -42,33 +41,6 @@ func queueError(issuer, grantType string) error {
 	e := newTokenError(&Server{Issuer: issuer}, grantType)
 	e.Err, e.class = errQueue, lifecycle.Transient
 	return e
-}
-
-// Calls of the store wait in queues as well: when many managers are made at once, or
-// hear at once that others have written, or have tokens that could not be stored, each
-// would have a goroutine.
-
-const (
-	// mostCalls of a kind are made at once. A client of a database has fewer
-	// connections.
-	mostCalls = 256
-	// storePatience is how long one waits for its place.
-	storePatience = 30 * time.Second
-)
-
-func newStoreGate() *admission.Gate {
-	return &admission.Gate{Most: mostCalls, Patience: storePatience}
-}
-
-// queue has an operation wait for its place among those that make the same call. A
-// manager without a pool makes one at a time, and has no queue.
-func (c *storeConfig) queue(o *flight.Options, call string) *admission.Ticket {
-	if c.calls == nil {
-		return nil
-	}
-	t := c.calls.Ticket(call)
-	o.Queue = t
-	return t
 }
 
 // errCalls: the store was not asked.

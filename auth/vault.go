@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mcptokens/mcptokens/auth/admission"
 	"github.com/mcptokens/mcptokens/auth/authtrace"
 	"github.com/mcptokens/mcptokens/auth/internal/tracing"
 	"github.com/mcptokens/mcptokens/auth/internal/turn"
@@ -48,8 +47,8 @@ type storeConfig struct {
 	private, anyway bool
 	// alone: each credential has one manager, so that there are no hints.
 	alone bool
-	// calls has the queues of a pool's store; nil: there is no pool.
-	calls *admission.Gate
+	// crowd is what many managers with one store have; nil: there is no pool.
+	crowd *crowd
 }
 
 // first is the issuer of a credential without a token; empty: not known.
@@ -129,6 +128,7 @@ func (v *vault) name(rec *Record) {
 		if !shared {
 			v.tokens++
 			t.evidence.serial = v.tokens
+			t.Scopes = v.cfg.crowd.sameScopes(t.Scopes)
 		}
 		var renewal uint32
 		switch {

@@ -15,7 +15,7 @@ var components = layout{
 		"stepup.go": "shell", "info.go": "shell", "setrecord.go": "shell", "revoke.go": "shell", "steps.go": "shell", "config.go": "shell", "checkconfig.go": "shell",
 		"tokensource.go": "shell", "tracer.go": "shell", "pool.go": "pool", "poolconfig.go": "pool", "poolsource.go": "pool", "accounts.go": "pool", "closers.go": "pool",
 		"vault.go": "vault", "transaction.go": "vault", "save.go": "vault", "reconcile.go": "vault",
-		"renew.go": "renewer", "spend.go": "renewer", "queue.go": "queue",
+		"renew.go": "renewer", "spend.go": "renewer", "queue.go": "queue", "crowd.go": "crowd",
 		"obtain.go": "obtainer", "login.go": "obtainer", "endpoints.go": "obtainer", "habits.go": "obtainer", "heal.go": "obtainer", "begin.go": "obtainer", "assumed.go": "obtainer",
 		"flow.go": "flow", "suspend.go": "flow", "post.go": "flow",
 		"clients.go": "clients", "credentials.go": "clients",

@@ -124,6 +124,7 @@ var promises = []promise{
 		{"a lost answer is asked for again late", "auth/retry.go", `ambiguousWait = 50 * time.Millisecond`, `ambiguousWait = 5 * time.Second`, "auth.TestLostAnswerIsAskedForAgainAtOnce"},
 		{"a request is sent after its time", "auth/endpoint.go", `if isOver(b.end) {`, `if false {`, "auth.TestNothingIsSentTooLate"},
 		{"a 404 without a word is a refusal", "auth/answer.go", `status == http.StatusNotFound && r.Named`, `status == http.StatusNotFound`, "auth.TestTransientFailureKeepsEverything"},
+		{"a try that was cut off hides the answer", "auth/retry.go", "if last != nil && f.Class", "if false && f.Class", "auth.TestErrorOfAnOperationThatWasCutOff"},
 		{"what was sent is taken for unsent", "auth/endpoint.go", `b.whole.Store(true)`, `b.whole.Store(false)`, "auth.TestWhatWasSent"},
 	}},
 	{`the successor of a spent token is lost`, []edit{
@@ -137,6 +138,9 @@ var promises = []promise{
 		{"the larger counter wins", "auth/reconcile.go", `case ours == nil || lineage.List(stored.Replaced).Has(ours.RefreshToken):`, `case ours == nil:`, "auth.TestOutlasts"},
 		{"a corrupt record stays", "auth/vault.go", `!replaced && v.replaceCorrupt(ctx, before)`, `replaced && v.replaceCorrupt(ctx, before)`, "auth.TestCorruptRecordIsReplaced"},
 		{"everybody is let in", "auth/admission/admission.go", "if t.of.running < int(t.of.limit) && t.of.first == nil {", "if true {", "auth.TestCrowdWaitsInAQueue"},
+		{"everybody calls the store at once", "auth/crowd.go", "mostCalls = 256", "mostCalls = 1 << 20", "auth.TestCrowdReadsTheStore"},
+		{"a record that was moved aside is a logout", "auth/store/filestore/filestore.go", "case errors.Is(err, auth.ErrNotFound) && s.damaged(key):", "case false:", "auth/store/filestore.TestDamageIsFoundByAnother"},
+		{"what slept is out of time", "auth/internal/flight/nap.go", "!passes(err) || !r.nap.taken()", "true", "auth/internal/flight.TestAwake"},
 		{"a late answer is not waited for", "auth/internal/late/late.go", "if r.timer == nil {\n\t\t\tcancel", "if true {\n\t\t\tcancel", "auth.TestLateAnswer"},
 		{"an answer that waited is not read", "auth/internal/late/late.go", `case now.Sub(r.due) > slept:`, `case false:`, "auth/internal/late.TestSlept"},
 		{"the store is not read again after a refusal", "auth/renew.go", `unread := tx.again(again)`, `unread := again.Err()`, "auth.TestLoserGoesOnWithTheWinnersRefreshToken"},
