@@ -55,7 +55,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"a field of the shell's", map[string]string{"shell": shell, "vault": "func (v vault) read() {}; type job struct{ m *Manager }"}, "up vault.go:2: vault uses Manager"},
 		{"a map of the shell's", map[string]string{"shell": shell, "vault": "func (v vault) read() {}; var all map[string][]*Manager"}, "up vault.go:2: vault uses Manager"},
 		{"a parameter of the shell's", map[string]string{"shell": shell, "vault": "func (v vault) read() {}; func job(m *Manager) { m.Token() }"}, "vault uses Token of the shell"},
-		{"a method of the shell's by an interface of one's own", map[string]string{
+		{"a method of the shell by an interface of its own", map[string]string{
 			"shell": shell, "vault": "func (v vault) read() { var t tokens; t.Token() }; type tokens interface{ Token() }",
 		}, "circle shell -> vault"},
 		{"a method that is handed down", map[string]string{"shell": shell + "; func (m *Manager) tell() { job(m.Token) }", "vault": "func (v vault) read() {}; func job(func()) {}"}, "hook vault.job m.Token"},
