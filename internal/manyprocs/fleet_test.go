@@ -18,6 +18,7 @@ import (
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
+	"github.com/mcptokens/mcptokens/auth/store"
 )
 
 // patience is how long a worker may take to be ready: to start, to wait for the
@@ -227,7 +228,7 @@ func (f *fleet) replace() {
 		return // its record was away while the test put something in its place
 	}
 	rec, err := f.view.Load(f.t.Context(), f.key())
-	if errors.Is(err, auth.ErrNotFound) && f.uneasy {
+	if errors.Is(err, auth.ErrNotFound) && errors.Is(err, store.ErrCorrupt) && f.uneasy {
 		return // a damaged file was moved aside, and who has the token puts it back
 	}
 	if err != nil {
