@@ -324,6 +324,7 @@ var promises = []promise{
 	{`invariant 6`, []edit{
 		{"a refused client ends the refresh token", "auth/internal/lifecycle/pause.go", `given := f.Class == RefusedToken || m.policy.Grant != Nothing`, `given := true`, "auth/internal/lifecycle.TestRefused"},
 		{"invalid_client is about the token", "auth/retry.go", `return lifecycle.RefusedClient`, `return lifecycle.RefusedToken`, "transport.TestRefusalThatIsNotAboutTheRefreshToken"},
+		{"what an old refresh token met counts for its successor", "auth/internal/lifecycle/next.go", `superseded := n.sent != 0`, `superseded := false`, "auth/internal/lifecycle.TestRefusedWhileAnotherCame"},
 		{"a spent token wins by its number", "auth/reconcile.go", `return slices.Contains(replaced, theirs.RefreshToken) && `, `return slices.Contains(replaced, "") && `, "auth.TestSpentTokenDoesNotWin"},
 	}},
 	{`invariant 7`, []edit{

@@ -41,6 +41,8 @@ type Need struct {
 	Done  Op
 	Err   error
 	Class Class
+	// sent is the refresh token of the last renewal; 0: none.
+	sent uint32
 	// Final: a grant was asked for all of the scopes, so what it granted is
 	// what there is.
 	Final bool
@@ -59,6 +61,7 @@ func (n *Need) After(op Op, f Failure) {
 	switch op {
 	case Renew:
 		n.renewals++
+		n.sent = f.Renewal
 		fallthrough
 	case Login:
 		n.Err, n.Class = f.Err, f.Class

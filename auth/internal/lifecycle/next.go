@@ -139,9 +139,9 @@ func (m *Machine) replace(now time.Time, n *Need) Decision {
 	}
 	if m.Renewable() {
 		switch t := m.trouble; {
-		case n.did(Renew) && n.Err != nil:
+		case m.failedToRenew(n):
 			return m.ownError(now, n, Renew)
-		case n.renewals > 1 && !m.late(now, n):
+		case n.renewals > 1 && n.Err == nil && !m.late(now, n):
 			return Decision{Reason: m.stillborn(now)}
 		case m.Running(Renew) || n.insists():
 		case t != nil && !t.renew.over(now):
@@ -168,6 +168,13 @@ func (m *Machine) replace(now time.Time, n *Need) Decision {
 		return Decision{Reason: NoToken}
 	}
 	return m.logIn(now, n)
+}
+
+// failedToRenew reports whether the caller's own renewal failed. What a refresh token
+// met says nothing about one that came since [6], by a login for example.
+func (m *Machine) failedToRenew(n *Need) bool {
+	superseded := n.sent != 0 && n.sent != m.token.renewal && m.byRefresh() && n.renewals < maxLate
+	return n.did(Renew) && n.Err != nil && !superseded
 }
 
 // maxLate is how many renewals one caller waits for whose tokens have expired when
@@ -234,11 +241,11 @@ func (m *Machine) logIn(now time.Time, n *Need) Decision {
 // renewal decides for a program that wants a new token now.
 func (m *Machine) renewal(now time.Time, n *Need) Decision {
 	switch {
-	case n.did(Renew) && n.Err != nil && m.Renewable():
+	case m.failedToRenew(n) && m.Renewable():
 		return m.ownError(now, n, Renew)
 	case n.did(Renew) && n.Err == nil && m.token.access && m.live(now):
 		return Decision{Action: Use}
-	case n.renewals > 1 && !m.late(now, n):
+	case n.renewals > 1 && n.Err == nil && !m.late(now, n):
 		return Decision{Reason: m.stillborn(now)}
 	case !m.Renewable() && m.lookDue(now, n, look):
 		return Decision{Action: Wait, Op: Load}

@@ -87,3 +87,57 @@ func TestAfterRefusal(t *testing.T) {
 		}
 	}
 }
+
+// While a refresh token is refused another one may come, by a login in another process
+// for example. The caller gets what that brings, and no error about the old one [6].
+func TestRefusedWhileAnotherCame(t *testing.T) {
+	for name, n := range map[string]*Need{
+		"renewal": {Kind: Renewal}, "fresh": fresh(), "challenged": challenged(1), "authorization": {Kind: Authorization},
+	} {
+		for _, class := range []Class{RefusedToken, RefusedRequest, Transient} {
+			b := newBench(t, Policy{Grant: Person})
+			old := b.token(1)
+			b.put(old)
+			b.sleep(time.Hour)
+			b.want(n, wait(Renew))
+			token := b.token(2)
+			token.Renewal, token.Expiry = 2, b.now
+			b.put(token)
+			f := Failure{Class: class, Err: errTest, Renewal: old.Renewal}
+			b.RenewFailed(b.now, f)
+			n.After(Renew, f)
+			b.want(n, wait(Renew))
+
+			f.Renewal = token.Renewal
+			b.RenewFailed(b.now, f)
+			n.After(Renew, f)
+			if d := b.next(n); d.Action == Wait && d.Op == Renew {
+				t.Errorf("%s, class %d: %+v after its own refresh token failed", name, class, d)
+			}
+			*n = Need{Kind: n.Kind, Token: n.Token, Operation: n.Operation}
+		}
+	}
+}
+
+// That goes on for a while only: a server that refuses whatever comes ends it.
+func TestRefusedWhileOthersKeepComing(t *testing.T) {
+	b := newBench(t, Policy{})
+	b.put(b.token(1))
+	n := &Need{Kind: Renewal}
+	rounds := uint32(0)
+	for d := b.next(n); d.Action == Wait; d = b.next(n) {
+		if rounds++; rounds > 100 {
+			t.Fatal("goes on for ever")
+		}
+		f := Failure{Class: RefusedToken, Err: errTest, Renewal: rounds}
+		token := b.token(rounds + 1)
+		token.Renewal = rounds + 1
+		b.put(token)
+		b.RenewFailed(b.now, f)
+		n.After(Renew, f)
+	}
+	if rounds != maxLate {
+		t.Errorf("%d renewals, want %d", rounds, maxLate)
+	}
+	b.want(n, Decision{Err: errTest})
+}
