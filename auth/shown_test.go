@@ -214,7 +214,11 @@ func TestHostileWordsAreShownSafely(t *testing.T) {
 	} {
 		for _, member := range p.members {
 			for kind, text := range hostileTexts {
-				for form, value := range map[string]any{"": text, " in a list": []string{text}} {
+				forms := map[string]any{"": text}
+				if kind == "unseen" || kind == "words" || kind == "long" {
+					forms[" in a list"] = []string{text}
+				}
+				for form, value := range forms {
 					t.Run(name+"/"+member+"/"+kind+form, func(t *testing.T) {
 						bubble(t, func(t *testing.T) {
 							k, e := newKit(t, authtest.Config{}, authtest.Protection{}), &emitted{t: t}

@@ -115,11 +115,14 @@ func (d *dialogue) wantSpent(logins, tokens int) {
 	}
 }
 
-// halfAnHour calls a tool every ten seconds, 180 times; between looks at what
+// halfAnHour is so many calls of goOn.
+const halfAnHour = 180
+
+// goOn calls a tool every ten seconds, so many times; between looks at what
 // else has to happen. It returns how many calls failed, and the first error.
-func (d *dialogue) halfAnHour(c *client.Client, between func(i int)) (failed int, first error) {
+func (d *dialogue) goOn(c *client.Client, calls int, between func(i int)) (failed int, first error) {
 	start := time.Now()
-	for i := range 180 {
+	for i := range calls {
 		time.Sleep(time.Until(start.Add(time.Duration(i) * 10 * time.Second)))
 		between(i)
 		if err := call(d.t.Context(), c, "read"); err != nil {
@@ -135,17 +138,20 @@ func (d *dialogue) halfAnHour(c *client.Client, between func(i int)) (failed int
 // refuses the GET stream whatever the token, mcp-go tries again every second, and
 // calls have to go on.
 func TestContinuousListeningIsRefused(t *testing.T) {
-	for name, refusal := range map[string]authtest.Refusal{
-		"401":                {Method: http.MethodGet},
-		"401 without a code": {Method: http.MethodGet, NoError: true},
-		"403 invalid_token":  {Method: http.MethodGet, Status: http.StatusForbidden},
+	for name, tt := range map[string]struct {
+		refusal authtest.Refusal
+		calls   int
+	}{
+		"401":                {authtest.Refusal{Method: http.MethodGet}, halfAnHour},
+		"401 without a code": {authtest.Refusal{Method: http.MethodGet, NoError: true}, halfAnHour / 3},
+		"403 invalid_token":  {authtest.Refusal{Method: http.MethodGet, Status: http.StatusForbidden}, halfAnHour / 3},
 	} {
 		overRenewals(t, name, authtest.Config{}, func(t *testing.T, d *dialogue) {
-			rule := d.mcp.Refuse(refusal)
+			rule := d.mcp.Refuse(tt.refusal)
 			//lint:ignore SA1019 servers of today have this stream
 			c := d.connect(mcptransport.WithContinuousListening())
-			if failed, err := d.halfAnHour(c, func(int) {}); failed > 0 {
-				t.Errorf("%d of 180 calls failed, the first with: %v", failed, err)
+			if failed, err := d.goOn(c, tt.calls, func(int) {}); failed > 0 {
+				t.Errorf("%d of %d calls failed, the first with: %v", failed, tt.calls, err)
 			}
 			if rule.Refused() == 0 {
 				t.Error("the client never asked for the stream")
@@ -161,7 +167,7 @@ func TestContinuousListeningIsAccepted(t *testing.T) {
 	overRenewals(t, "accepted", authtest.Config{}, func(t *testing.T, d *dialogue) {
 		//lint:ignore SA1019 servers of today have this stream
 		c := d.connect(mcptransport.WithContinuousListening())
-		if failed, err := d.halfAnHour(c, func(int) {}); failed > 0 {
+		if failed, err := d.goOn(c, halfAnHour, func(int) {}); failed > 0 {
 			t.Errorf("%d of 180 calls failed, the first with: %v", failed, err)
 		}
 		d.wantSpent(d.logins, 1)
@@ -174,7 +180,7 @@ func TestToolWhoseUpstreamRefuses(t *testing.T) {
 	overRenewals(t, "tool", authtest.Config{}, func(t *testing.T, d *dialogue) {
 		d.mcp.Refuse(authtest.Refusal{Tool: "admin"})
 		c := d.connect()
-		failed, err := d.halfAnHour(c, func(i int) {
+		failed, err := d.goOn(c, halfAnHour, func(i int) {
 			if i%6 == 3 && call(t.Context(), c, "admin") == nil {
 				t.Error("the tool that is always refused succeeded")
 			}

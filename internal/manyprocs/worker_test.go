@@ -186,7 +186,11 @@ func work(raw string) error {
 
 // run is what each goroutine does.
 func (w *worker) run(ctx context.Context) {
-	for pause(ctx, rand.N(50*time.Millisecond)) {
+	rest := 200 * time.Millisecond // at the most
+	if w.Eager {
+		rest = 50 * time.Millisecond
+	}
+	for pause(ctx, rand.N(rest)) {
 		tok, err := w.call(ctx)
 		switch {
 		case ctx.Err() != nil:

@@ -204,7 +204,7 @@ func TestOldManagersAreNotBigger(t *testing.T) {
 		})
 		return bytes
 	}
-	early, late := 2, 8
+	early, late := 1, 4
 	if *length > 0 {
 		early, late = 4, 24
 	}
