@@ -215,12 +215,13 @@ type exchange struct {
 // watch notes whether all of req was sent. One that spends something is not sent
 // after ctx's time, which a context alone does not ensure: its timer fires some
 // time after a process was suspended, or a laptop slept, and by then another
-// process may have rotated. The check comes as late as it can, when the connection
-// stands and takes the body; from then on the answer is waited for.
+// process may have rotated. Nor is it sent once the lock is lost under which it is
+// made. The check comes as late as it can, when the connection stands and takes
+// the body; from then on the answer is waited for.
 func (x *exchange) watch(ctx context.Context, req *http.Request, spends bool) {
 	x.body = watchedBody{ReadCloser: req.Body, left: req.ContentLength, whole: &x.whole}
 	if spends {
-		x.body.late = &x.late
+		x.body.late, x.body.lost = &x.late, lostBy(ctx)
 		x.body.end = time.Now().Add(time.Hour)
 		if end, ok := ctx.Deadline(); ok {
 			x.body.end = end
@@ -243,11 +244,12 @@ type watchedBody struct {
 	whole *atomic.Bool
 	end   time.Time
 	late  *late.Request // nil: may be sent at any time
+	lost  func() bool   // of the lock; nil: there is none
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
-	if b.late != nil {
-		if isOver(b.end) {
+	if b.late != nil && b.left > 0 { // else it may be on its way
+		if isOver(b.end) || b.lost != nil && b.lost() {
 			return 0, errOverdue
 		}
 		b.late.Sent()

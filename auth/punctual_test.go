@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -120,6 +121,40 @@ func TestWhatWasSent(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A transport that has sent all of a large body may look then whether there is more.
+// That is no moment to find that it is too late.
+func TestLateOnceItIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var body []byte
+		hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+			all := make([]byte, r.ContentLength)
+			if _, err := io.ReadFull(r.Body, all); err != nil {
+				return nil, err
+			}
+			time.Sleep(time.Minute)
+			more, err := io.ReadAll(r.Body)
+			body = append(all, more...)
+			if err != nil {
+				return nil, err
+			}
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+		})}
+		m, err := NewManager(Config{Resource: "https://mcp.example.com", HTTPClient: hc})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		e := &m.cfg.obtainer.endpoint
+		resp, _, err := e.post(ctx, hc, &Server{}, &Client{ID: "c"}, "https://as.example.com/token", url.Values{"grant_type": {"refresh_token"}}, nil)
+		if err != nil {
+			t.Fatalf("%v, after %q", err, body)
+		}
+		drain(resp.Body)
+	})
 }
 
 type transportFunc func(*http.Request) (*http.Response, error)

@@ -165,7 +165,7 @@ func (s *spending) send(ctx, whole context.Context, rec *Record, scopes []string
 	}
 	began := time.Now()
 	defer func() { s.res.took = max(time.Since(began), 1) }()
-	return s.endpoint.token(ctx, s.target.url, s.place.Server, client, form, granted, s.tx.v)
+	return s.endpoint.token(s.tx.guarding(ctx), s.target.url, s.place.Server, client, form, granted, s.tx.v)
 }
 
 // mayBeThere reports whether the server that was asked may be the right one, and

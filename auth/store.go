@@ -213,8 +213,9 @@ type Watcher interface {
 type Leaser interface {
 	// Held reports whether the lock of key that Lock gave to a caller of this
 	// store, and that was not let go, is certainly held still. It asks nobody and
-	// returns at once. The manager calls it before it sends a refresh token; if
-	// it is not held, it takes the lock again and reads what others stored.
+	// returns at once. The manager calls it before it makes a request with a
+	// refresh token, and when the connection takes that; if it is not held, the
+	// manager takes the lock again and reads what others stored.
 	Held(key Key) bool
 }
 

@@ -80,6 +80,20 @@ func (t *tx) lost() bool {
 	return ok && t.locked && !l.Held(t.v.key())
 }
 
+type lostKey struct{}
+
+// guarding returns a context for requests that are not sent once the lock is lost:
+// a proof, a connection or a server that asks again may take long.
+func (t *tx) guarding(ctx context.Context) context.Context {
+	return context.WithValue(ctx, lostKey{}, t.lost)
+}
+
+// lostBy is what tells, under ctx, that a lock is lost; nil: there is none.
+func lostBy(ctx context.Context) func() bool {
+	lost, _ := ctx.Value(lostKey{}).(func() bool)
+	return lost
+}
+
 // install stores rec and then puts it in use [invariant 3]. If storing fails
 // it is used all the same, and the error is a *[StoreError].
 func (t *tx) install(ctx context.Context, rec *Record) error {
