@@ -122,9 +122,10 @@ var promises = []promise{
 		{"what another process got is not adopted", "auth/renew.go", `case tx.better(job.before.Token, want):`, `case false:`, "auth.TestAdoptsWhatAnotherGot"},
 		{"a lost answer is asked for again and again", "auth/retry.go", `stop, ambiguous, wait = ambiguous, true, ambiguousWait`, `stop, ambiguous, wait = ambiguous && false, true, ambiguousWait`, "auth.TestRetryClasses"},
 		{"a lost answer is asked for again late", "auth/retry.go", `ambiguousWait = 50 * time.Millisecond`, `ambiguousWait = 5 * time.Second`, "auth.TestLostAnswerIsAskedForAgainAtOnce"},
-		{"a request is sent after its time", "auth/endpoint.go", `if isOver(b.end) {`, `if false {`, "auth.TestNothingIsSentTooLate"},
+		{"a request is sent after its time", "auth/endpoint.go", `if isOver(b.end) ||`, `if`, "auth.TestNothingIsSentTooLate"},
 		{"a 404 without a word is a refusal", "auth/answer.go", `status == http.StatusNotFound && r.Named`, `status == http.StatusNotFound`, "auth.TestTransientFailureKeepsEverything"},
 		{"a try that was cut off hides the answer", "auth/retry.go", "if last != nil && f.Class", "if false && f.Class", "auth.TestErrorOfAnOperationThatWasCutOff"},
+		{"what was sent is too late", "auth/endpoint.go", `b.late != nil && b.left > 0 {`, `b.late != nil {`, "auth.TestLateOnceItIsSent"},
 		{"what was sent is taken for unsent", "auth/endpoint.go", `b.whole.Store(true)`, `b.whole.Store(false)`, "auth.TestWhatWasSent"},
 	}},
 	{`the successor of a spent token is lost`, []edit{
@@ -286,6 +287,7 @@ var promises = []promise{
 	{`a process that lost its lock writes over another's token`, []edit{
 		{"a file of any generation is replaced", "auth/store/filestore/filestore.go", `case generation(old) != r.Generation:`, `case false:`, "auth/store/filestore.TestContract"},
 		{"a refresh token is sent without the lease", "auth/transaction.go", `return ok && t.locked && !l.Held(t.v.key())`, `return ok && t.locked && l == nil`, "auth.TestLostLeaseSendsNothing"},
+		{"the lease is not looked at when a refresh token goes out", "auth/endpoint.go", `b.lost != nil && b.lost()`, `b.lost != nil && b.lost == nil`, "auth.TestLostLeaseSendsNothing"},
 		{"Redis has no fence", "auth/store/redisstore/scripts.go", `by ~= nonce and g ~= since`, `by ~= nonce and g ~= g`, "auth/store/redisstore.TestFencing"},
 	}},
 	{`a person who writes to a store that is not sealed plants endpoints there`, []edit{
