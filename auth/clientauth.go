@@ -42,7 +42,12 @@ type ClientAuthRequest struct {
 // secretAuth is the client authentication of plain clients: none or a secret.
 type secretAuth string
 
-func (a secretAuth) Method() string { return string(a) }
+func (a secretAuth) Method() string {
+	if a == clientsecret.Plain {
+		return clientsecret.Basic
+	}
+	return string(a)
+}
 
 func (a secretAuth) Authenticate(_ context.Context, r *ClientAuthRequest) error {
 	clientsecret.Apply(string(a), r.ClientID, r.ClientSecret, r.Header, r.Form)

@@ -27,9 +27,9 @@ type endpoint struct {
 	finder *finder.Finder
 	// open goes anywhere: it is for servers that the program named.
 	open *http.Client
-	// byPost are the clients whose secret a server took in the form only, by
-	// issuer and client ID; nil: there was none yet.
-	byPost atomic.Pointer[sync.Map]
+	// ways are how clients prove themselves whose secret a server did not take in
+	// the header, by issuer and client ID; nil: there was none yet.
+	ways atomic.Pointer[sync.Map]
 	// answer is how long the answer to a request that spends something is waited
 	// for.
 	answer time.Duration

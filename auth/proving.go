@@ -1,56 +1,95 @@
 package auth
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/mcptokens/mcptokens/auth/internal/wire"
 	"github.com/mcptokens/mcptokens/internal/clientsecret"
+	"github.com/mcptokens/mcptokens/internal/httpx"
 )
 
 // clientAuth is how c authenticates at srv.
 func (e *endpoint) clientAuth(c *Client, srv *Server) ClientAuth {
 	method := chooseClientAuth(c, srv)
-	if e.takesPost(c, srv) && method.Method() == clientsecret.Basic && c.Auth == nil {
-		return secretAuth(clientsecret.Post)
+	if seen := e.ways.Load(); seen != nil && method == ClientAuth(secretAuth(clientsecret.Basic)) {
+		if way, ok := seen.Load(wayKey(c, srv)); ok {
+			return way.(secretAuth)
+		}
 	}
 	return method
 }
 
-func (e *endpoint) takesPost(c *Client, srv *Server) bool {
-	seen := e.byPost.Load()
-	if seen == nil {
-		return false
-	}
-	_, ok := seen.Load(byPostKey(c, srv))
-	return ok
-}
-
-func byPostKey(c *Client, srv *Server) string { return srv.Issuer + " " + c.ID }
+func wayKey(c *Client, srv *Server) string { return srv.Issuer + " " + c.ID }
 
 // proving sends a request in which c proves itself. A server that takes the
-// secret in a header (RFC 6749 section 2.3.1) answers 401 if it is wrong; some
-// list that method and do not know it. If the server lists the form too, the
-// request is sent once more that way. The server has not looked at the rest of it,
-// so that nothing is spent. What worked is remembered.
+// secret in a header (RFC 6749 section 2.3.1) may refuse a good one all the same:
+// some list that method and do not know it, some do not decode it. Then the
+// request is sent again in the other ways that can be meant. The server has not
+// looked at the rest of it, so that nothing is spent. What worked is remembered.
 func (e *endpoint) proving(srv *Server, c *Client, post func() (*http.Response, sent, error)) (*http.Response, sent, error) {
 	resp, s, err := post()
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || c.Auth != nil || c.Secret == "" ||
-		e.clientAuth(c, srv).Method() != clientsecret.Basic || !slices.Contains(srv.TokenEndpointAuthMethodsSupported, clientsecret.Post) {
+	if err != nil || c.Secret == "" || e.clientAuth(c, srv) != ClientAuth(secretAuth(clientsecret.Basic)) {
 		return resp, s, err
 	}
-	drain(resp.Body)
-	if e.byPost.Load() == nil {
-		e.byPost.CompareAndSwap(nil, new(sync.Map))
+	ways := otherWays(c, srv)
+	if len(ways) == 0 {
+		return resp, s, err
 	}
-	seen := e.byPost.Load()
-	seen.Store(byPostKey(c, srv), true)
-	resp, s, err = post()
-	if err != nil || resp.StatusCode == http.StatusUnauthorized || resp.StatusCode >= 500 {
-		seen.Delete(byPostKey(c, srv))
+	if e.ways.Load() == nil {
+		e.ways.CompareAndSwap(nil, new(sync.Map))
+	}
+	seen, key := e.ways.Load(), wayKey(c, srv)
+	for _, way := range ways {
+		refused, err := refusesProof(resp)
+		if err != nil || !refused {
+			return resp, s, err
+		}
+		drain(resp.Body)
+		seen.Store(key, way)
+		if resp, s, err = post(); err != nil {
+			seen.Delete(key)
+			return resp, s, err
+		}
+	}
+	refused, err := refusesProof(resp)
+	if err != nil || refused || resp.StatusCode >= 500 {
+		seen.Delete(key)
 	}
 	return resp, s, err
+}
+
+// otherWays are those in which a server may take a secret that it refuses in the
+// header: in the form, if it lists that, and in the header without the form
+// encoding of RFC 6749 section 2.3.1, which RFC 7617 does not have (Snowflake).
+func otherWays(c *Client, srv *Server) (ways []secretAuth) {
+	if slices.Contains(srv.TokenEndpointAuthMethodsSupported, clientsecret.Post) {
+		ways = append(ways, clientsecret.Post)
+	}
+	if clientsecret.Encoded(c.ID, c.Secret) {
+		ways = append(ways, clientsecret.Plain)
+	}
+	return ways
+}
+
+// refusesProof reports whether the client is refused: by a 401, or by a 400 that
+// says so. The response can be read after that.
+func refusesProof(resp *http.Response) (bool, error) {
+	if resp.StatusCode != http.StatusBadRequest {
+		return resp.StatusCode == http.StatusUnauthorized, nil
+	}
+	body, err := httpx.ReadBody(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return wire.ReadRefusal(body).Code == "invalid_client", nil
 }
 
 // advise says in e what to set when the client's authentication may be what the

@@ -2,8 +2,10 @@ package auth_test
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -364,6 +366,87 @@ func TestSecretInTheForm(t *testing.T) {
 				}
 				if tt.ok && err != nil || !slices.Equal(sent, tt.sent) {
 					t.Errorf("%v, sent by %q, want %q", err, sent, tt.sent)
+				}
+				for _, uses := range k.srv.RefreshTokenUses() {
+					if uses > 1 {
+						t.Error("a refresh token was spent twice")
+					}
+				}
+			})
+		})
+	}
+}
+
+// A server that does not decode the identifier and the secret of a header, as
+// Snowflake's (epam/ai-dial-core#1527): it refuses a good client, with a 400.
+//
+//compat:client an identifier or a secret with special characters that is not decoded in the header (Snowflake)
+//compat:default sent as it is after a refusal, and remembered
+//compat:setting Config.Client.Auth
+//compat:attack same
+func TestSecretThatIsNotDecoded(t *testing.T) {
+	const id, secret, refusal = "Ab/Cd+ef=", "s3cret/of+the=test", `{"data":null,"error":"invalid_client","code":null,"message":"This is an invalid client.","success":false}`
+	const encoded, plain = "Ab%2FCd%2Bef%3D:s3cret%2Fof%2Bthe%3Dtest", id + ":" + secret
+	for name, tt := range map[string]struct {
+		status int
+		edit   func(*auth.Config)
+		ok     bool
+		sent   []string
+	}{
+		"refused with 400": {400, nil, true, []string{encoded, plain, plain}},
+		"refused with 401": {401, nil, true, []string{encoded, plain, plain}},
+		"form listed, not taken": {400, func(c *auth.Config) {
+			c.Server.TokenEndpointAuthMethodsSupported = []string{"client_secret_basic", "client_secret_post"}
+		}, true, []string{encoded, "", plain, plain}},
+		"nothing special":           {400, func(c *auth.Config) { c.Client.Secret = "wrong"; c.Client.ID = "nobody" }, false, []string{"nobody:wrong"}},
+		"wrong secret":              {400, func(c *auth.Config) { c.Client.Secret = "wrong=" }, false, []string{"Ab%2FCd%2Bef%3D:wrong%3D", id + ":wrong="}},
+		"parts that cannot be told": {400, func(c *auth.Config) { c.Client.ID = "a:b" }, false, []string{"a%3Ab:s3cret%2Fof%2Bthe%3Dtest"}},
+		"insists on basic":          {400, func(c *auth.Config) { c.Client.Auth = clientauth.SecretBasic{} }, false, []string{encoded}},
+		"the server fails":          {503, nil, false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				k.srv.AddClient(id, secret, callback)
+				var sent []string
+				_, client := k.wired(func(r *http.Request) (*http.Response, error) {
+					if r.URL.String() != k.srv.Endpoint(authtest.TokenEndpoint) {
+						return nil, nil
+					}
+					_, header, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+					pair, _ := base64.StdEncoding.DecodeString(header)
+					sent = append(sent, string(pair))
+					if string(pair) != plain {
+						return answer(tt.status, "application/json", refusal), nil
+					}
+					r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret)) // as the kit wants it
+					return nil, nil
+				})
+				cfg := k.onDemand()
+				cfg.Client, cfg.HTTPClient = auth.Client{ID: id, Secret: secret}, client
+				cfg.Server.TokenEndpointAuthMethodsSupported = []string{"client_secret_basic"}
+				if tt.edit != nil {
+					tt.edit(&cfg)
+				}
+				m, _ := k.started(cfg)
+				_, err := m.Refresh(t.Context())
+				if err == nil {
+					_, err = m.Refresh(t.Context())
+				}
+				if (err == nil) != tt.ok {
+					t.Errorf("Refresh: %v", err)
+				}
+				if tt.status >= 500 { // asked again, and in no other way
+					for _, pair := range sent {
+						if pair != encoded {
+							t.Errorf("sent %q", pair)
+						}
+					}
+				} else if !slices.Equal(sent, tt.sent) {
+					t.Errorf("sent %q, want %q", sent, tt.sent)
+				}
+				if err != nil && strings.Contains(err.Error(), cfg.Client.Secret) {
+					t.Errorf("the secret is in %v", err)
 				}
 				for _, uses := range k.srv.RefreshTokenUses() {
 					if uses > 1 {

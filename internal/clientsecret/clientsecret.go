@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // The registered method names (RFC 7591 section 2).
@@ -15,6 +16,15 @@ const (
 	Basic = "client_secret_basic"
 	Post  = "client_secret_post"
 )
+
+// Plain is Basic without form encoding, as RFC 7617 has it. It is no registered name.
+const Plain = "plain"
+
+// Encoded reports whether Basic and Plain differ, and the parts of Plain can be told
+// apart.
+func Encoded(id, secret string) bool {
+	return !strings.Contains(id, ":") && (url.QueryEscape(id) != id || url.QueryEscape(secret) != secret)
+}
 
 // Known reports whether method is one of the three.
 func Known(method string) bool { return method == None || method == Basic || method == Post }
@@ -25,13 +35,18 @@ func Apply(method, id, secret string, header http.Header, form url.Values) {
 	case Basic:
 		// Both parts are form-encoded before they are joined: a colon in the
 		// identifier would otherwise cut it short.
-		pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret)
-		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
-		form.Del("client_id")
+		basic(url.QueryEscape(id), url.QueryEscape(secret), header, form)
+	case Plain:
+		basic(id, secret, header, form)
 	case Post:
 		form.Set("client_id", id)
 		form.Set("client_secret", secret)
 	default:
 		form.Set("client_id", id)
 	}
+}
+
+func basic(user, password string, header http.Header, form url.Values) {
+	header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	form.Del("client_id")
 }

@@ -9,7 +9,7 @@ import (
 
 func TestKnown(t *testing.T) {
 	for method, want := range map[string]bool{
-		"none": true, "client_secret_basic": true, "client_secret_post": true,
+		"none": true, "client_secret_basic": true, "client_secret_post": true, Plain: false,
 		"": false, "private_key_jwt": false, "NONE": false,
 	} {
 		if got := Known(method); got != want {
@@ -32,6 +32,7 @@ func TestApply(t *testing.T) {
 		"basic, colon": {Basic, "https://c.example", "a:b", "https%3A%2F%2Fc.example:a%3Ab", url.Values{}},
 		"basic, odd":   {Basic, "c+d", "p %&+é", "c%2Bd:p+%25%26%2B%C3%A9", url.Values{}},
 		"basic, empty": {Basic, "c", "", "c:", url.Values{}},
+		"plain":        {Plain, "c+d", "p %&+é", "c+d:p %&+é", url.Values{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := http.Header{}
@@ -70,5 +71,18 @@ func TestBasicComesBack(t *testing.T) {
 	gotSecret, err := url.QueryUnescape(pass)
 	if err != nil || gotSecret != secret {
 		t.Errorf("secret = %q, %v; want %q", gotSecret, err, secret)
+	}
+}
+
+func TestEncoded(t *testing.T) {
+	for _, tt := range []struct {
+		id, secret string
+		want       bool
+	}{
+		{"c", "s", false}, {"c-1_2.3", "s", false}, {"c", "s=", true}, {"c/d", "s", true}, {"c", "a:b", true}, {"a:b", "s", false}, {"a:b", "s=", false},
+	} {
+		if got := Encoded(tt.id, tt.secret); got != tt.want {
+			t.Errorf("Encoded(%q, %q) = %v", tt.id, tt.secret, got)
+		}
 	}
 }
