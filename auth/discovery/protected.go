@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
 	"github.com/mcptokens/mcptokens/internal/httpx"
@@ -74,13 +75,18 @@ func originOf(raw string) string {
 }
 
 // protectedResourceURLs returns the well-known locations of RFC 9728 section 3.1 for a server,
-// the specific one first.
-func protectedResourceURLs(server *url.URL) []string {
+// the specific one first. A slash at the end of its path belongs to it; the document of a server
+// that answers with and without is usually without, where the official TypeScript SDK looks.
+func protectedResourceURLs(server *url.URL) (urls []string) {
 	root := httpx.Origin(server) + "/.well-known/oauth-protected-resource"
-	if path := resourcePath(server); path != "" {
-		return []string{root + path, root}
+	path := resourcePath(server)
+	if path != "" {
+		urls = append(urls, root+path)
 	}
-	return []string{root}
+	if short := strings.TrimRight(path, "/"); short != path && short != "" {
+		urls = append(urls, root+short)
+	}
+	return append(urls, root)
 }
 
 // The members of a protected resource's metadata that decide where tokens come from and go to.

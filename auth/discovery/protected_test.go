@@ -17,6 +17,11 @@ const (
 	elsewhere = "https://meta.example.net/mcp.json?token=canary"
 )
 
+// Where the document may be, and what it has to be for.
+//
+//compat:finding a slash at the end of the MCP server's URL, and none in the address of its metadata
+//compat:default both addresses are tried
+//compat:attack same
 func TestProtectedResource(t *testing.T) {
 	html := page{contentType: "text/html", body: webPage}
 	down := page{status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "30"}, body: "canary"}
@@ -45,6 +50,18 @@ func TestProtectedResource(t *testing.T) {
 			name: "query of the server", server: mcp + "?session=1#x",
 			pages:    map[string]page{mcpPath: {body: mcpDoc}},
 			requests: []string{mcpPath}, at: mcpPath,
+		}, {
+			name: "slash at the end, microsoft/vscode#259251", server: mcp + "/",
+			pages:    map[string]page{mcpPath: {body: mcpDoc}},
+			requests: []string{mcpPath + "/", mcpPath}, at: mcpPath,
+		}, {
+			name: "slash at the end, and in the document's place", server: mcp + "/",
+			pages:    map[string]page{mcpPath + "/": {body: mcpDoc}, mcpPath: {body: mcpDoc}},
+			requests: []string{mcpPath + "/"}, at: mcpPath + "/",
+		}, {
+			name: "slash at the end, for another path", server: mcp + "/",
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp/canary"}`}},
+			requests: []string{mcpPath + "/", mcpPath, mcpRoot}, err: ErrResourceMismatch,
 		}, {
 			name: "where the challenge says", server: mcp, challenge: elsewhere,
 			pages:    map[string]page{elsewhere: {body: mcpDoc}, mcpPath: {body: mcpDoc}},
