@@ -52,8 +52,9 @@ type Config struct {
 	// the iss of a login's answer has to be. They are at the issuer's own
 	// places, or where the MCP server lists a server of the same origin: set
 	// Issuer to "https://as.example" when the list says
-	// "https://as.example/tenant". The MCP server's own metadata are asked for
-	// scopes, where nothing else names any, and need not be there.
+	// "https://as.example/tenant"; one that lists none is looked at itself. The MCP
+	// server's own metadata are asked for scopes, where nothing else names any, and
+	// need not be there.
 	//
 	// What else is set then takes precedence over the metadata: each URL, each
 	// list that is not nil, each bool that is true. A server that does PKCE and

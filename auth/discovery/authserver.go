@@ -60,7 +60,7 @@ func (c *Client) AuthorizationServerAt(ctx context.Context, at, issuer string) (
 	}
 	base, err := c.checkIssuer(at)
 	if err == nil && !httpx.SameOrigin(named, base) {
-		err = errtext.Errorf(ErrIssuerMismatch, `documents at "%s" cannot be for issuer "%s", which is of another origin`, httpx.ShownURL(at), httpx.ShownURL(issuer))
+		err = errtext.Errorf(ErrIssuerMismatch, `documents at "%s" cannot be for issuer "%s", which is of another origin`, httpx.ShownURL(at), httpx.ShownIssuer(issuer))
 	}
 	if err != nil {
 		return nil, &Error{Op: opAuthorizationServer, Err: err}
@@ -166,7 +166,7 @@ func (c *Client) parseAuthorizationServer(body []byte, base *url.URL, issuer str
 	}
 	if !SameIssuer(a.Issuer, issuer) {
 		return nil, errtext.Errorf(ErrIssuerMismatch, `the document is for issuer "%s", not for "%s": if you trust that server, set Config.Server.Issuer to "%s"`,
-			httpx.ShownURL(a.Issuer), httpx.ShownURL(issuer), httpx.ShownURL(a.Issuer))
+			httpx.ShownIssuer(a.Issuer), httpx.ShownIssuer(issuer), httpx.ShownIssuer(a.Issuer))
 	}
 	for _, m := range a.endpoints() {
 		if err := c.endpoint(o, m.name, base, m.at); err != nil {

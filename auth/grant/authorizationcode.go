@@ -272,5 +272,5 @@ func issuerProblem(srv *auth.Server, iss []string) error {
 
 // shownIssuer is an issuer as it may be shown: an origin and a path.
 func shownIssuer(iss string) string {
-	return cmp.Or(httpx.ShownURL(iss), "(not a URL)")
+	return cmp.Or(httpx.ShownIssuer(iss), "(not a URL)")
 }

@@ -83,6 +83,17 @@ func ShownURL(raw string) string {
 	return shown.Text(Origin(u) + u.EscapedPath())
 }
 
+// ShownIssuer is ShownURL for an issuer, which is compared to the letter and copied into a
+// configuration: in its own spelling, such as "/{tenantid}/" or ":443", where that is harmless.
+func ShownIssuer(raw string) string {
+	u, err := url.Parse(raw)
+	odd := func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"'`\\?#<>", c) }
+	if err != nil || u.Host == "" || u.User != nil || strings.ContainsFunc(raw, odd) {
+		return ShownURL(raw)
+	}
+	return shown.Text(raw)
+}
+
 // InMemory is the address of servers that package authtest keeps in memory. It is one of
 // this machine's (RFC 1122 section 3.2.1.3) that nothing else is likely to use.
 const InMemory = "127.65.84.1"

@@ -168,3 +168,25 @@ func mustParse(t *testing.T, raw string) *url.URL {
 	}
 	return u
 }
+
+func TestShownIssuer(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://as.example/{tenantid}/v2.0": "https://as.example/{tenantid}/v2.0", // Microsoft Entra ID
+		"https://as.example:443/x/":          "https://as.example:443/x/",
+		"https://AS.example/%7Ex":            "https://AS.example/%7Ex",
+		"https://canary:canary@as.example/x": "https://as.example/x",
+		"https://as.example/x?canary":        "https://as.example/x",
+		"https://as.example/x#canary":        "https://as.example/x",
+		"https://as.example/x\" canary":      "https://as.example/x%22%20canary",
+		"https://as.example/\u0430":          "https://as.example/%D0%B0",
+		"https://as.example/\x1b[2J":         "",
+		"canary":                             "",
+		"https://as.example/" + longPath:     "https://as.example/" + longPath[:280] + "…",
+	} {
+		if got := ShownIssuer(raw); got != want {
+			t.Errorf("%q is shown as %q, want %q", raw, got, want)
+		}
+	}
+}
+
+var longPath = strings.Repeat("x", 1000)

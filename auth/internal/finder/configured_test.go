@@ -147,15 +147,16 @@ func TestIssuerOfAnotherForm(t *testing.T) {
 		want   error
 		text   string
 	}{
-		"at the issuer's own place":     {tenant, map[string]page{asOne + wellKnown: serverDoc(asOne)}, nil, ""},
-		"at the tenant's":               {tenant, map[string]page{tenantDoc: serverDoc(asOne)}, nil, ""},
-		"the own place is another's":    {tenant, map[string]page{asOne + wellKnown: serverDoc(asThree), tenantDoc: serverDoc(asOne)}, nil, ""},
-		"the tenant calls itself so":    {tenant, map[string]page{tenantDoc: serverDoc(tenant)}, discovery.ErrNotFound, ""},
-		"another host speaks for it":    {asTwo, map[string]page{asTwo + wellKnown: serverDoc(asOne)}, discovery.ErrNotFound, ""},
-		"another port speaks for it":    {asOne + ":8443", map[string]page{asOne + ":8443" + wellKnown: serverDoc(asOne)}, discovery.ErrNotFound, ""},
-		"the document names another":    {tenant, map[string]page{asOne + wellKnown: serverDoc(asThree)}, discovery.ErrIssuerMismatch, `set Config.Server.Issuer to "https://three.example"`},
-		"no list and no own document":   {"", nil, discovery.ErrNotFound, ""},
-		"the tenant's server is broken": {tenant, map[string]page{tenantDoc: {status: 503}}, discovery.ErrNotFound, ""},
+		"at the issuer's own place":      {tenant, map[string]page{asOne + wellKnown: serverDoc(asOne)}, nil, ""},
+		"at the tenant's":                {tenant, map[string]page{tenantDoc: serverDoc(asOne)}, nil, ""},
+		"the own place is another's":     {tenant, map[string]page{asOne + wellKnown: serverDoc(asThree), tenantDoc: serverDoc(asOne)}, nil, ""},
+		"the tenant calls itself so":     {tenant, map[string]page{tenantDoc: serverDoc(tenant)}, discovery.ErrNotFound, ""},
+		"another host speaks for it":     {asTwo, map[string]page{asTwo + wellKnown: serverDoc(asOne)}, discovery.ErrNotFound, ""},
+		"another port speaks for it":     {asOne + ":8443", map[string]page{asOne + ":8443" + wellKnown: serverDoc(asOne)}, discovery.ErrNotFound, ""},
+		"the document names another":     {tenant, map[string]page{asOne + wellKnown: serverDoc(asThree)}, discovery.ErrIssuerMismatch, `set Config.Server.Issuer to "https://three.example"`},
+		"no list and no own document":    {"", nil, discovery.ErrNotFound, ""},
+		"the tenant's server is broken":  {tenant, map[string]page{tenantDoc: {status: 503}}, discovery.ErrNotFound, ""},
+		"at the resource's, not its own": {"", map[string]page{atLegacy: serverDoc(asOne)}, discovery.ErrNotFound, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *web) {
@@ -172,6 +173,38 @@ func TestIssuerOfAnotherForm(t *testing.T) {
 				if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
 					t.Errorf("%s, %v", describe(p), err)
 				}
+			})
+		})
+	}
+}
+
+// Issuers as servers spell them; the error shows what to copy.
+func TestIssuerThatIsCopiedFromTheError(t *testing.T) {
+	for name, test := range map[string]struct{ listed, at, issuer string }{
+		"a template (Microsoft Entra ID, openai/codex#38973)": {asOne + "/common/v2.0", asOne + "/common/v2.0/.well-known/openid-configuration", asOne + "/{tenantid}/v2.0"},
+		"the usual port (forcedotcom/mcp-hosted#44)":          {tenant, asOne + wellKnown + "/tenant", asOne + ":443"},
+		"no list, Swiggy/swiggy-mcp-server-manifest#88":       {"", atLegacy, "https://mcp.example/auth"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *web) {
+				w.gone(asOne + wellKnown)
+				if test.listed == "" {
+					w.gone(atMCP)
+				} else {
+					w.list(test.listed)
+				}
+				w.set(test.at, serverDoc(test.issuer))
+				_, err := w.finder(Config{}).Find(t.Context(), query())
+				if err == nil {
+					t.Fatal("another issuer was taken")
+				}
+				_, advice, _ := strings.Cut(err.Error(), `set Config.Server.Issuer to "`)
+				advice, _, _ = strings.Cut(advice, `"`)
+				if advice != test.issuer {
+					t.Fatalf("%v, want advice to set %s", err, test.issuer)
+				}
+				p, err := w.finder(Config{Server: &discovery.AuthorizationServer{Issuer: advice}}).Find(t.Context(), query())
+				wantIssuer(t, p, err, test.issuer)
 			})
 		})
 	}

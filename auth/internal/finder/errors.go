@@ -66,5 +66,5 @@ func passes(err error) bool {
 
 // shown is a server's name without what a URL may hide in its query.
 func shown(issuer string) string {
-	return cmp.Or(httpx.ShownURL(issuer), "an invalid URL")
+	return cmp.Or(httpx.ShownIssuer(issuer), "an invalid URL")
 }

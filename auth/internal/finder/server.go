@@ -48,15 +48,20 @@ func (f *Finder) set(srv *discovery.AuthorizationServer) *discovery.Authorizatio
 }
 
 // elsewhere looks for the documents of an issuer that the program named, and that has none at its
-// own places: where the resource lists a server of the same origin, such as a tenant's path. It
-// returns none if that has no document for issuer either.
+// own places: where the resource lists a server of the same origin, such as a tenant's path, or at
+// the resource itself if it lists none, as with MCP 2025-03-26. It returns none if that has no
+// document for issuer either.
 func (f *Finder) elsewhere(ctx context.Context, q Query, issuer string, none error) (*discovery.AuthorizationServer, error) {
 	r, err := f.resource(ctx, q, wanted{freshMetadata, q.Since})
 	if err != nil {
 		return nil, none
 	}
+	listed := r.issuers
+	if len(listed) == 0 {
+		listed = []string{origin(q.Resource)}
+	}
 	client := f.discover(q.Resource)
-	for _, at := range r.issuers[:min(len(r.issuers), maxTried)] {
+	for _, at := range listed[:min(len(listed), maxTried)] {
 		if discovery.SameIssuer(at, issuer) || origin(at) != origin(issuer) {
 			continue
 		}
