@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -58,6 +59,10 @@ var brokenConnections = []brokenConnection{
 	}},
 }
 
+var troubled = brokenConnection{"a server with trouble", false, func(*testing.T) (string, *http.Transport) {
+	return "http://localhost", saying("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+}}
+
 // connectionCases are broken connections at each step. What net/http and
 // crypto/tls make of them is the point.
 func connectionCases() (list []errorCase) {
@@ -97,7 +102,7 @@ func saying(text string) *http.Transport {
 // after one more try, not after all of RefreshTimeout. A server that is there and
 // has trouble is given its time.
 func TestAuthorizeSaysSoonThatNobodyIsThere(t *testing.T) {
-	for _, broken := range brokenConnections {
+	for _, broken := range append(slices.Clone(brokenConnections), troubled) {
 		if broken.real {
 			continue
 		}
@@ -107,7 +112,7 @@ func TestAuthorizeSaysSoonThatNobodyIsThere(t *testing.T) {
 				start := time.Now()
 				err := connect(t, "discovery", at, &http.Client{Transport: tr, Timeout: 5 * time.Second})
 				took := time.Since(start)
-				there := broken.name == "HTTP on the TLS port"
+				there := broken.name == troubled.name
 				if err == nil || !there && took > time.Second || there && took < 5*time.Second {
 					t.Errorf("%v after %v", err, took)
 				}

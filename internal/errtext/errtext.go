@@ -137,6 +137,8 @@ func Describe(err error) string {
 		return "the server's certificate is not valid for this connection"
 	case errors.As(err, &op) && isAlert(op):
 		return "the server ended the TLS handshake: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the server speaks plain HTTP on this port: check the URL's scheme and port"
 	case errors.As(err, &record):
 		return "the server does not speak TLS on this port"
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -148,9 +150,6 @@ func Describe(err error) string {
 	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
-	}
-	if err.Error() == "http: server gave HTTP response to HTTPS client" { // of no kind in net/http
-		return "the server speaks plain HTTP on this port: check the URL's scheme and port"
 	}
 	if status := proxyStatus(err); status != 0 {
 		return ProxyRefused(status).Error()

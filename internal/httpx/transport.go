@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
@@ -58,11 +59,13 @@ func isCertificateError(err error) bool {
 }
 
 // Unreachable reports whether there was no connection to send a request on: the host is not
-// known, nobody listens there, or a proxy cannot be reached or refuses to connect.
+// known, nobody listens there, the port has plain HTTP instead of TLS, or a proxy cannot be
+// reached or refuses to connect.
 func Unreachable(err error) bool {
 	var (
 		op  *net.OpError
 		dns *net.DNSError
 	)
-	return errors.As(err, &dns) || errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errtext.IsProxyRefused(err)
+	return errors.As(err, &dns) || errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") ||
+		errors.Is(err, http.ErrSchemeMismatch) || errtext.IsProxyRefused(err)
 }
