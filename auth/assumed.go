@@ -20,7 +20,7 @@ type assumedError struct {
 // Error implements error.
 func (e *assumedError) Error() string {
 	return "auth: no authorization server metadata were found (looked at " + strings.Join(e.looked, ", ") + "), so that " + e.issuer +
-		" was taken for the authorization server, with /authorize, /token and /register; if another one is, set Config.Server: " +
+		" was taken for the authorization server, with /authorize, /token and /register; check the URL in Config.Resource, or set Config.Server: " +
 		strings.TrimPrefix(e.err.Error(), "auth: ")
 }
 

@@ -70,7 +70,7 @@ func (a Attempt) text() string {
 }
 
 // Error returns a text without anything secret. Of the server's words it has at most the issuer
-// that a document names and the scheme and host of a URL that was refused, both cleaned. If
+// or the resource that a document names and the scheme and host of a URL that was refused, both cleaned. If
 // several places were looked at it lists them all.
 func (e *Error) Error() string {
 	s := "discovery: " + e.Op

@@ -32,6 +32,7 @@ func TestProtectedResource(t *testing.T) {
 		requests                []string
 		at                      string // where the document is found
 		err                     error  // or why it is not
+		text                    string // a part of that
 		retryable               bool
 	}{
 		{
@@ -141,8 +142,8 @@ func TestProtectedResource(t *testing.T) {
 			requests: []string{mcpPath, mcpRoot}, at: mcpRoot,
 		}, {
 			name: "for another host", server: mcp,
-			pages:    map[string]page{mcpPath: {body: `{"resource":"https://canary.example/mcp"}`}},
-			requests: []string{mcpPath, mcpRoot}, err: ErrResourceMismatch,
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://other.example/mcp?canary"}`}},
+			requests: []string{mcpPath, mcpRoot}, err: ErrResourceMismatch, text: `for "https://other.example/mcp", not for "` + mcp + `": check Config.Resource`,
 		}, {
 			name: "for another host at the path", server: mcp,
 			pages:    map[string]page{mcpPath: {body: `{"resource":"https://canary.example/mcp"}`}, mcpRoot: {body: mcpDoc}},
@@ -153,8 +154,8 @@ func TestProtectedResource(t *testing.T) {
 			requests: []string{elsewhere, mcpPath}, at: mcpPath,
 		}, {
 			name: "for another host, where the challenge says, and nowhere else", server: mcp, challenge: elsewhere,
-			pages:    map[string]page{elsewhere: {body: `{"resource":"https://canary.example/mcp"}`}},
-			requests: []string{elsewhere, mcpPath, mcpRoot}, err: ErrResourceMismatch,
+			pages:    map[string]page{elsewhere: {body: `{"resource":"https://canary@other.example/mcp"}`}},
+			requests: []string{elsewhere, mcpPath, mcpRoot}, err: ErrResourceMismatch, text: `for "https://other.example/mcp", not for`,
 		}, {
 			name: "for the host, from elsewhere", server: mcp, challenge: elsewhere,
 			pages:    map[string]page{elsewhere: {body: `{"resource":"https://mcp.example.com","authorization_servers":["https://canary.example"]}`}},
@@ -242,6 +243,9 @@ func TestProtectedResource(t *testing.T) {
 				return
 			}
 			checkError(t, err, tt.err, tt.retryable)
+			if !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("error %q, want %q", err, tt.text)
+			}
 			if got != nil {
 				t.Errorf("ProtectedResource = %+v besides an error", got)
 			}

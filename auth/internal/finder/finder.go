@@ -156,12 +156,13 @@ func (f *Finder) find(ctx context.Context, q Query) (*Place, error) {
 	case r.trouble != nil && q.Issuer != "" && !isOwnServer(q):
 		err = r.trouble // the credential shows that it has had another server
 	default:
-		if p.Server, err = f.legacy(ctx, q, w, r.trouble); err == nil {
-			if at := p.Server.Assumed(); at != "" {
-				p.Looked = append(slices.Clone(r.looked), at)
-			}
-			err = f.checkBound(q, p.Server.Issuer)
+		if p.Server, err = f.legacy(ctx, q, w, r.trouble); err != nil {
+			return nil, r.lookedBefore(err)
 		}
+		if at := p.Server.Assumed(); at != "" {
+			p.Looked = append(slices.Clone(r.looked), at)
+		}
+		err = f.checkBound(q, p.Server.Issuer)
 	}
 	if err != nil {
 		return nil, err

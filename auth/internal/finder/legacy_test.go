@@ -2,6 +2,7 @@ package finder
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,5 +196,23 @@ func TestFailureIsNotLegacy(t *testing.T) {
 		w.list(asOne)
 		p, err = f.Find(t.Context(), query())
 		wantIssuer(t, p, err, asOne)
+	})
+}
+
+// A URL with a mistake in it has no metadata, and its origin may have those of another server.
+// The error then shows where the mistake is.
+func TestFailedLegacyShowsWhereElseItLooked(t *testing.T) {
+	bubble(t, func(t *testing.T, w *web) {
+		w.legacy(page{status: 404})
+		w.set(atLegacy, serverDoc(asOne))
+		_, err := w.finder(Config{}).Find(t.Context(), query())
+		if de := asError[*discovery.Error](t, err); !errors.Is(de, discovery.ErrIssuerMismatch) || len(de.Tried) != 3 {
+			t.Errorf("tried %v", de.Tried)
+		}
+		for _, at := range []string{atMCP, atRoot} {
+			if !strings.Contains(err.Error(), at+": no metadata document") {
+				t.Errorf("%s is missing in %v", at, err)
+			}
+		}
 	})
 }

@@ -108,6 +108,22 @@ func lookedAt(err error) (urls []string) {
 	return urls
 }
 
+// lookedBefore returns err, the end of a search, with the places of the resource's metadata in
+// its list: a mistake in the resource's URL shows there.
+func (l *listed) lookedBefore(err error) error {
+	de, ok := err.(*discovery.Error)
+	if !ok || l.trouble != nil {
+		return err
+	}
+	longer := *de
+	longer.Tried = nil
+	for _, at := range l.looked {
+		longer.Tried = append(longer.Tried, discovery.Attempt{URL: at, Err: discovery.ErrNotFound})
+	}
+	longer.Tried = append(longer.Tried, de.Tried...)
+	return &longer
+}
+
 // namesTime is how long a resource may take that is asked for its scopes alone.
 const namesTime = 5 * time.Second
 
