@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -86,7 +87,7 @@ func runCommand(ctx context.Context, name string, args []string, stdout, stderr 
 		}
 	}
 	if n := len(given); n < c.least || n > c.most {
-		fmt.Fprintf(stderr, "http-client %s: %d arguments are too few or too many\n", name, n)
+		fmt.Fprintf(stderr, "http-client %s: wants %s, and got %d arguments\n", name, cmp.Or(c.args, "nothing else"), n)
 		flags.Usage()
 		return exitUsage
 	}
@@ -196,7 +197,10 @@ func logOut(ctx context.Context, t *tool, args []string) error {
 		return err
 	}
 	defer m.Close()
-	if err := m.Logout(ctx); err != nil {
+	switch err := m.Logout(ctx); {
+	case err != nil && m.Info().State == auth.StateNone:
+		return fmt.Errorf("logged out here, but the tokens were not revoked: %w", err)
+	case err != nil:
 		return err
 	}
 	fmt.Fprintf(t.stderr, "✓ Logged out of %s%s\n", args[0], t.as())

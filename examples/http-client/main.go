@@ -98,7 +98,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case flags.NArg() > 0:
-		return usage("unexpected argument: " + flags.Arg(0))
+		return usage("there is no command " + flags.Arg(0))
 	case o.timeout <= 0:
 		return usage("-timeout must be more than zero")
 	case o.clientSecret != "" && (o.clientID == "" || o.issuer == ""):

@@ -11,6 +11,9 @@ import (
 // a link, or no file, or too large for a record.
 var ErrUnsafe = errtext.Permanent("not safe to use")
 
+// errNoConfigDir: os.UserConfigDir does not know it.
+var errNoConfigDir = errtext.New("it is not known; set HOME (Windows: AppData), or use Open with a directory of your choice")
+
 // Error is a failure that has to do with a file. It never holds what is in it.
 type Error struct {
 	// Op is what was tried: "open", "create", "read", "write", …

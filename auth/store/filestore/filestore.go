@@ -95,7 +95,7 @@ func OpenFor(program string) (*Store, error) {
 	}
 	config, err := os.UserConfigDir()
 	if err != nil {
-		return nil, &Error{Op: "find", Path: "the user's configuration directory", Err: err, Advice: "set HOME or XDG_CONFIG_HOME, or open a directory of your choice"}
+		return nil, &Error{Op: "find", Path: "the user's configuration directory", Err: errNoConfigDir}
 	}
 	return Open(filepath.Join(config, "mcptokens", program))
 }

@@ -124,7 +124,7 @@ func TestDefaultDirectory(t *testing.T) {
 		t.Setenv(name, "")
 	}
 	_, err = filestore.OpenFor("my-client")
-	if err == nil || !strings.Contains(err.Error(), "XDG_CONFIG_HOME") {
+	if err == nil || !strings.Contains(err.Error(), "the user's configuration directory: it is not known; set HOME") {
 		t.Errorf("OpenFor without a home: %v", err)
 	}
 	_, err = filestore.Open("")

@@ -27,7 +27,7 @@ func private(op, path string, at fs.FileInfo) error {
 	}
 	return &Error{
 		Op: op, Path: path, Err: errtext.Errorf(ErrUnsafe, "mode %04o is open to others than its owner", mode),
-		Advice: fmt.Sprintf("if they may not have read it, run: chmod %o %q", want, path),
+		Advice: fmt.Sprintf("if nobody else has read it, run: chmod %o %q", want, path),
 	}
 }
 
