@@ -2,7 +2,9 @@ package auth
 
 import (
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/mcptokens/mcptokens/auth/admission"
@@ -61,8 +63,8 @@ func (c Config) withDefaults(network *httpx.Policy) (Config, error) {
 			return c, &ConfigError{f.field, "must not be negative; leave it zero for its default"}
 		}
 	}
-	if c.Client.ID == "" && (c.Client.Secret != "" || c.Client.Auth != nil) {
-		return c, &ConfigError{"Config.Client.ID", "is empty but Secret or Auth is set; set the identifier they belong to"}
+	if err := checkClient(network, c.Client); err != nil {
+		return c, err
 	}
 	if c.ClientMetadataURL != "" {
 		if err := registration.ValidateClientIDURL(c.ClientMetadataURL); err != nil {
@@ -129,6 +131,26 @@ func checkGrant(network *httpx.Policy, g Grant) error {
 		})
 	case interface{ Check() error }:
 		return g.Check()
+	}
+	return nil
+}
+
+// checkClient validates a configured client, whose fields often come from files and
+// the environment.
+func checkClient(network *httpx.Policy, c Client) error {
+	if c.ID == "" && (c.Secret != "" || c.Auth != nil) {
+		return &ConfigError{"Config.Client.ID", "is empty but Secret or Auth is set; set the identifier they belong to"}
+	}
+	for _, f := range []struct{ field, value string }{{"Config.Client.ID", c.ID}, {"Config.Client.Secret", c.Secret}} {
+		if strings.ContainsFunc(f.value, unicode.IsControl) { // RFC 6749 appendix A
+			return &ConfigError{f.field, "has a line break or another control character; trim what was read from a file"}
+		}
+	}
+	if c.Issuer == "" {
+		return nil
+	}
+	if _, err := httpx.CheckURLIn(network, "Config.Client.Issuer", c.Issuer); err != nil {
+		return badURL("Config.Client.Issuer", c.Issuer, err)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (d *credentials) check(srv *Server, what string) error {
 		return &IssuerError{Expected: d.issuer, Actual: srv.Issuer}
 	case d.issuer == "" && !d.anywhere:
 		return &ConfigError{"Config.Client.Issuer", "is empty, so nothing says where " + what + " may go, and nothing was sent. The MCP server's authorization server is " +
-			quoted(srv.Issuer) + "; if you trust it, set Client.Issuer to that. Config.TrustDiscovery sends it wherever MCP servers say"}
+			quoted(srv.Issuer) + "; if you trust it, set Client.Issuer to that. Config.TrustDiscovery trusts whatever MCP servers name"}
 	}
 	return nil
 }

@@ -340,6 +340,6 @@ type IssuerError struct {
 
 // Error implements error; the text holds no secret.
 func (e *IssuerError) Error() string {
-	return fmt.Sprintf("auth: Client is registered with %s, but the resource's authorization server is %s; register there and configure that client",
+	return fmt.Sprintf("auth: Client is registered with %s, but the resource's authorization server is %s; if that is right, register there and set Config.Client, with its Issuer",
 		shown.Text(e.Expected), shown.Text(e.Actual))
 }

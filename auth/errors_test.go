@@ -53,7 +53,7 @@ func TestErrorTexts(t *testing.T) {
 		{"store", &auth.StoreError{Op: "save", Err: foreign}, "auth: store: save: in somebody's words"},
 		{"store, conflict", &auth.StoreError{Op: "save", Err: auth.ErrConflict}, "auth: store: save: record changed meanwhile"},
 		{"issuer", &auth.IssuerError{Expected: as, Actual: "https://other.example.com"},
-			"auth: Client is registered with https://as.example.com, but the resource's authorization server is https://other.example.com; register there and configure that client"},
+			"auth: Client is registered with https://as.example.com, but the resource's authorization server is https://other.example.com; if that is right, register there and set Config.Client, with its Issuer"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -24,7 +24,7 @@ type MismatchError struct {
 
 // Error implements error; the text holds no secret.
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("the client is registered with %s, but the resource's authorization server is %s; register there and configure that client",
+	return fmt.Sprintf("the client is registered with %s, but the resource's authorization server is %s; if that is right, register there and set Config.Client, with its Issuer",
 		shown(e.Expected), shown(e.Actual))
 }
 
