@@ -221,7 +221,7 @@ type exchange struct {
 func (x *exchange) watch(ctx context.Context, req *http.Request, spends bool) {
 	x.body = watchedBody{ReadCloser: req.Body, left: req.ContentLength, whole: &x.whole}
 	if spends {
-		x.body.late, x.body.lost = &x.late, lostBy(ctx)
+		x.body.late, x.body.by = &x.late, guardedBy(ctx)
 		x.body.end = time.Now().Add(time.Hour)
 		if end, ok := ctx.Deadline(); ok {
 			x.body.end = end
@@ -244,12 +244,12 @@ type watchedBody struct {
 	whole *atomic.Bool
 	end   time.Time
 	late  *late.Request // nil: may be sent at any time
-	lost  func() bool   // of the lock; nil: there is none
+	by    *tx           // whose lock it needs; nil: none
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	if b.late != nil && b.left > 0 { // else it may be on its way
-		if isOver(b.end) || b.lost != nil && b.lost() {
+		if isOver(b.end) || b.by != nil && b.by.lost() {
 			return 0, errOverdue
 		}
 		b.late.Sent()

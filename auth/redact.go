@@ -19,6 +19,8 @@ import (
 // a pointer, which fmt prints as an address.
 
 // redact prints one safe line for any verb.
+//
+//go:noinline
 func redact(f fmt.State, s string) { _, _ = io.WriteString(f, s) }
 
 // Format makes every fmt verb print the client without its secret.

@@ -80,18 +80,21 @@ func (t *tx) lost() bool {
 	return ok && t.locked && !l.Held(t.v.key())
 }
 
-type lostKey struct{}
+type guardedKey struct{}
 
 // guarding returns a context for requests that are not sent once the lock is lost:
 // a proof, a connection or a server that asks again may take long.
 func (t *tx) guarding(ctx context.Context) context.Context {
-	return context.WithValue(ctx, lostKey{}, t.lost)
+	if t.v.cfg.private {
+		return ctx // nobody else can have it
+	}
+	return context.WithValue(ctx, guardedKey{}, t)
 }
 
-// lostBy is what tells, under ctx, that a lock is lost; nil: there is none.
-func lostBy(ctx context.Context) func() bool {
-	lost, _ := ctx.Value(lostKey{}).(func() bool)
-	return lost
+// guardedBy is whose lock guards requests under ctx; nil: nobody's.
+func guardedBy(ctx context.Context) *tx {
+	t, _ := ctx.Value(guardedKey{}).(*tx)
+	return t
 }
 
 // install stores rec and then puts it in use [invariant 3]. If storing fails

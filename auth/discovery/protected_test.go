@@ -61,8 +61,8 @@ func TestProtectedResource(t *testing.T) {
 			requests: []string{mcpPath + "/"}, at: mcpPath + "/",
 		}, {
 			name: "slash at the end, for another path", server: mcp + "/",
-			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp/canary"}`}},
-			requests: []string{mcpPath + "/", mcpPath, mcpRoot}, err: ErrResourceMismatch,
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://mcp.example.com/mcp/other?canary"}`}},
+			requests: []string{mcpPath + "/", mcpPath, mcpRoot}, err: ErrResourceMismatch, text: `for "https://mcp.example.com/mcp/other", not for`,
 		}, {
 			name: "where the challenge says", server: mcp, challenge: elsewhere,
 			pages:    map[string]page{elsewhere: {body: mcpDoc}, mcpPath: {body: mcpDoc}},

@@ -287,7 +287,7 @@ var promises = []promise{
 	{`a process that lost its lock writes over another's token`, []edit{
 		{"a file of any generation is replaced", "auth/store/filestore/filestore.go", `case generation(old) != r.Generation:`, `case false:`, "auth/store/filestore.TestContract"},
 		{"a refresh token is sent without the lease", "auth/transaction.go", `return ok && t.locked && !l.Held(t.v.key())`, `return ok && t.locked && l == nil`, "auth.TestLostLeaseSendsNothing"},
-		{"the lease is not looked at when a refresh token goes out", "auth/endpoint.go", `b.lost != nil && b.lost()`, `b.lost != nil && b.lost == nil`, "auth.TestLostLeaseSendsNothing"},
+		{"the lease is not looked at when a refresh token goes out", "auth/endpoint.go", `b.by != nil && b.by.lost()`, `b.by != nil && b.by == nil`, "auth.TestLostLeaseSendsNothing"},
 		{"Redis has no fence", "auth/store/redisstore/scripts.go", `by ~= nonce and g ~= since`, `by ~= nonce and g ~= g`, "auth/store/redisstore.TestFencing"},
 	}},
 	{`a person who writes to a store that is not sealed plants endpoints there`, []edit{

@@ -276,6 +276,9 @@ func (m *Machine) byRefresh() bool { return m.token.renewal != 0 && m.refused() 
 // Refused returns why the refresh token can no longer be used; nil if it can.
 func (m *Machine) Refused() error { return m.refused() }
 
+// refused is Refused.
+//
+//go:noinline
 func (m *Machine) refused() error {
 	if m.trouble == nil {
 		return nil

@@ -122,6 +122,9 @@ type span struct{ from, until int64 }
 // before they take the lock, and clocks are corrected by a little all the time.
 const slack = time.Minute
 
+// holds reports whether now is in the span.
+//
+//go:noinline
 func (s span) holds(now time.Time) bool {
 	at := nanos(now)
 	return s.from-int64(slack) <= at && at < s.until
@@ -170,6 +173,8 @@ func lasting(now time.Time, d time.Duration) span {
 
 // step is the n-th wait (from 0) of a series that begins with first and
 // doubles up to most.
+//
+//go:noinline
 func step(first, most time.Duration, n int32) time.Duration {
 	return min(first<<min(n, 20), most)
 }

@@ -25,6 +25,10 @@ func nanos(t time.Time) int64 {
 	return 1
 }
 
+// wall is the opposite of nanos. It and some others that are called in many places are
+// not inlined: each copy makes every program larger.
+//
+//go:noinline
 func wall(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
