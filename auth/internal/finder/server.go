@@ -119,10 +119,9 @@ func (f *Finder) choose(ctx context.Context, q Query, issuers []string, w wanted
 		}
 		return f.server(ctx, q, spelling(issuers, bound), w)
 	}
-	issuers = slices.Clone(issuers)
 	inUse := spelling(issuers, q.Issuer)
 	if i := slices.Index(issuers, inUse); i > 0 {
-		issuers = slices.Insert(slices.Delete(issuers, i, i+1), 0, inUse)
+		issuers = append(append([]string{inUse}, issuers[:i]...), issuers[i+1:]...)
 	}
 	issuers = issuers[:min(len(issuers), maxTried)]
 	failed := new(triedError)

@@ -240,19 +240,19 @@ func (r *Reporter) write(ctx context.Context, level slog.Level, msg string, attr
 		return
 	}
 	attrs = withNames(ctx, attrs)
-	fit := make([]slog.Attr, len(attrs))
+	fit := make([]any, len(attrs))
 	for i, a := range attrs {
-		fit[i] = a
 		switch v := a.Value.Any().(type) {
 		case string:
-			fit[i].Value = slog.StringValue(shown.Text(v))
+			a.Value = slog.StringValue(shown.Text(v))
 		case []string:
 			if words := shown.Words(v); words != strings.Join(v, " ") {
-				fit[i].Value = slog.StringValue(words)
+				a.Value = slog.StringValue(words)
 			}
 		}
+		fit[i] = a
 	}
-	r.log.LogAttrs(ctx, level, msg, fit...)
+	r.log.Log(ctx, level, msg, fit...)
 }
 
 // kind is what an error that a call gets is about. Its text may name the operation of

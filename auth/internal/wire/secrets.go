@@ -76,7 +76,7 @@ func disguises(secrets []string) (list []string) {
 		}
 		list = append(list, fold(s), hex.EncodeToString([]byte(s)))
 		for off := range 3 { // what stands before it in the same base64 decides how it looks
-			b := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", off) + s))
+			b := base64.RawStdEncoding.EncodeToString([]byte("xx"[:off] + s))
 			list = append(list, fold(b[(off*8+5)/6:(off+len(s))*8/6]))
 		}
 	}
