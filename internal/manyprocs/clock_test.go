@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
 )
@@ -74,7 +72,7 @@ func TestProcessesWithWrongClocksShareAFile(t *testing.T) {
 
 func TestProcessesWithWrongClocksShareRedis(t *testing.T) {
 	t.Parallel()
-	shareInTime(t, storeAt{Redis: miniredis.RunT(t).Addr(), Lease: time.Minute}, short)
+	shareInTime(t, storeAt{Redis: redisInMemory(t), Lease: time.Minute}, short)
 }
 
 // shareInTime has processes whose clocks are a day apart refresh one token all

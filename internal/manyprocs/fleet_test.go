@@ -171,6 +171,8 @@ func (f *fleet) hear(p *process, line string) {
 		close(p.busy)
 	case sayDead:
 		f.replace()
+	case sayLost:
+		f.errors = append(f.errors, p.name+" sent a refresh token after it had lost its lease")
 	case sayReport:
 		p.report = new(report)
 		if err := json.Unmarshal([]byte(more), p.report); err != nil {
@@ -251,6 +253,20 @@ func (f *fleet) await(p *process) {
 		f.t.Fatalf("%s ended before it was ready: %q", p.name, f.complaints())
 	case <-time.After(patience):
 		f.t.Fatalf("%s is not ready after %v: %q", p.name, patience, f.complaints())
+	}
+}
+
+// until waits for something that has no way of its own to be waited for.
+func (f *fleet) until(what string, done func() bool) {
+	f.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); !done(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			f.t.Fatalf("waited %v for %s", patience, what)
+		}
 	}
 }
 

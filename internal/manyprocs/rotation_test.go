@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-
 	"github.com/mcptokens/mcptokens/auth/authtest"
 )
 
@@ -20,7 +18,7 @@ func TestProcessesShareAFile(t *testing.T) {
 
 func TestProcessesShareRedis(t *testing.T) {
 	t.Parallel()
-	share(t, storeAt{Redis: miniredis.RunT(t).Addr(), Lease: time.Minute}, short)
+	share(t, storeAt{Redis: redisInMemory(t), Lease: time.Minute}, short)
 }
 
 func TestProcessesShareSQLite(t *testing.T) {

@@ -81,11 +81,18 @@ func (at storeAt) database(d sqlstore.Dialect) (auth.Store, func(), error) {
 // stores are those that need no server. A lease of theirs ends after a process
 // was killed; one that lives may lose it on a machine that stands still for as long.
 func stores(t *testing.T, lease time.Duration) map[string]storeAt {
-	r := miniredis.RunT(t)
-	r.ClockTTL(true) // leases end
 	return map[string]storeAt{
 		"file":   {Dir: filepath.Join(t.TempDir(), "tokens")},
-		"redis":  {Redis: r.Addr(), Lease: lease},
+		"redis":  {Redis: redisInMemory(t), Lease: lease},
 		"sqlite": {SQLite: filepath.Join(t.TempDir(), "tokens.db"), Lease: lease},
 	}
+}
+
+// redisInMemory runs a Redis whose leases end until the test does and returns its
+// address. A process may leave one behind: on a machine that stands still the
+// second is over in which it is given back.
+func redisInMemory(t *testing.T) string {
+	r := miniredis.RunT(t)
+	r.ClockTTL(true)
+	return r.Addr()
 }

@@ -123,20 +123,6 @@ func (f *fleet) requestsOf(p *process) (n int) {
 	return n
 }
 
-// until waits for something that has no way of its own to be waited for.
-func (f *fleet) until(what string, done func() bool) {
-	f.t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(patience); !done(); {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			f.t.Fatalf("waited %v for %s", patience, what)
-		}
-	}
-}
-
 // suspend stops a worker and waits until it has stopped.
 func (f *fleet) suspend(p *process) {
 	f.t.Helper()

@@ -1,6 +1,7 @@
 package manyprocs
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -29,8 +30,11 @@ import (
 // jobVariable holds the job of a process that is a worker and no test.
 const jobVariable = "MANYPROCS_JOB"
 
-// workerHeader names the worker in its token requests.
-const workerHeader = "X-Worker"
+// What the token requests of a worker say besides: its name, and when it sent them.
+const (
+	workerHeader = "X-Worker"
+	sentHeader   = "X-Sent"
+)
 
 // clientID is registered in advance.
 const clientID = "many"
@@ -88,7 +92,7 @@ type job struct {
 func (j job) config(s auth.Store) auth.Config {
 	cfg := auth.Config{
 		Resource: j.Resource, Server: &j.Server, Client: auth.Client{ID: clientID}, Store: s,
-		HTTPClient:     &http.Client{Transport: named{j.Worker, http.DefaultTransport}, Timeout: time.Minute},
+		HTTPClient:     &http.Client{Transport: named{j.Worker, http.DefaultTransport, j.held(s)}, Timeout: time.Minute},
 		RefreshTimeout: j.RefreshTimeout, AnswerTimeout: j.AnswerTimeout,
 	}
 	if j.Register {
@@ -100,16 +104,53 @@ func (j job) config(s auth.Store) auth.Config {
 	return cfg
 }
 
-// named sends its name along.
+// held reports whether the lease is held under which the job's token is refreshed;
+// nil: its lock is none.
+func (j job) held(s auth.Store) func() bool {
+	l, ok := s.(auth.Leaser)
+	if !ok {
+		return nil
+	}
+	return func() bool {
+		return l.Held(auth.Key{Resource: j.Resource, Issuer: j.Server.Issuer, ClientID: clientID})
+	}
+}
+
+// named sends its name along, and the time.
 type named struct {
 	name string
 	next http.RoundTripper
+	held func() bool
 }
 
 func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set(workerHeader, n.name)
+	r.Header.Set(sentHeader, time.Now().Format(time.RFC3339Nano))
+	if open := r.GetBody; n.held != nil && open != nil {
+		r.Body = &leasedBody{r.Body, n.held}
+		r.GetBody = func() (io.ReadCloser, error) {
+			body, err := open()
+			return &leasedBody{body, n.held}, err
+		}
+	}
 	return n.next.RoundTrip(r)
+}
+
+// leasedBody says when a refresh token goes out although the process could know that
+// it had lost its lease.
+type leasedBody struct {
+	io.ReadCloser
+	held func() bool
+}
+
+func (b *leasedBody) Read(p []byte) (int, error) {
+	before := b.held()
+	n, err := b.ReadCloser.Read(p)
+	if !before && bytes.Contains(p[:n], []byte("grant_type=refresh_token")) && !b.held() { // else it was renewed just now
+		fmt.Println(sayLost)
+	}
+	return n, err
 }
 
 // What a worker says, a line each.
@@ -118,6 +159,7 @@ const (
 	sayBusy   = "busy"   // the MCP server took some of its requests, once
 	sayDead   = "dead"   // only a new login helps
 	sayError  = "error"  // anything else went wrong; what follows
+	sayLost   = "lost"   // it sent a refresh token without the lease
 	sayReport = "report" // it ends; a report follows
 )
 
