@@ -176,6 +176,16 @@ func (f *Flow) AwaitUser(ctx context.Context) (_ context.Context, answered func(
 // for.
 var errNotRegistered = errtext.New("not registered for these scopes")
 
+// errConsent is why an authorization may be refused although the person did not
+// say no: see Requests.after.
+var errConsent = errtext.New(`the request had prompt=consent, which goes with offline_access; where only an administrator may consent, set Config.Requests.Authorization["prompt"] to ""`)
+
+// askedForConsent reports whether the grant added a prompt of its own.
+func (f *Flow) askedForConsent() bool {
+	_, set := f.Requests.Authorization["prompt"]
+	return !set && f.use.grant.Type() == "authorization_code" && slices.Contains(f.Scopes, offlineAccess)
+}
+
 // explained returns an error of a grant that says which step failed as it is,
 // and any other as the cause of an *AuthorizationError.
 func (f *Flow) explained(err error) error {
@@ -186,6 +196,11 @@ func (f *Flow) explained(err error) error {
 			said.Err = errtext.Errorf(errNotRegistered, "the server registered the client without the scopes %q; leave them out of Config.Scopes, or configure a client that may ask for them", joinScopes(reg.DeclinedScopes))
 			return &said
 		}
+	}
+	if refused != nil && refused.Code == "access_denied" && refused.Err == nil && f.askedForConsent() {
+		said := *refused
+		said.Err = errConsent
+		return &said
 	}
 	if err == nil || isOurs(err) {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -291,6 +292,61 @@ func TestLoginDenied(t *testing.T) {
 			t.Errorf("the user thought better of it: %v, %v", tok, err)
 		}
 	})
+}
+
+// Where only an administrator may consent, nobody gets past a page that asks for
+// consent (anthropics/claude-code#49722, modelcontextprotocol/inspector#2068).
+//
+//compat:asking consent that only an administrator may give (Microsoft Entra ID)
+//compat:default prompt=consent is sent with `offline_access`, but not in the login after one that was refused
+//compat:setting Config.Requests.Authorization
+//compat:attack same
+func TestConsentThatOnlyAnAdministratorMayGive(t *testing.T) {
+	for name, tt := range map[string]struct {
+		refused authtest.Fault // by the person, or by nobody
+		set     map[string]string
+		wait    time.Duration // before the next login
+		store   auth.Store
+		prompts []string // of each login
+	}{
+		"cancelled":               {refused: authtest.OAuthError("access_denied", 0), prompts: []string{"consent", "", "consent"}},
+		"cancelled, shared store": {refused: authtest.OAuthError("access_denied", 0), store: new(auth.MemoryStore), prompts: []string{"consent", "", "consent"}},
+		"no answer":               {refused: authtest.Delay(time.Hour), prompts: []string{"consent", "", "consent"}},
+		"another refusal":         {refused: authtest.OAuthError("server_error", 0), prompts: []string{"consent", "consent", "consent"}},
+		"long ago":                {refused: authtest.OAuthError("access_denied", 0), wait: 2 * time.Hour, prompts: []string{"consent", "consent", "consent"}},
+		"the program's prompt":    {refused: authtest.OAuthError("access_denied", 0), set: map[string]string{"prompt": "select_account"}, prompts: []string{"select_account", "select_account", "select_account"}},
+		"left out by the program": {refused: authtest.OAuthError("access_denied", 0), set: map[string]string{"prompt": ""}, prompts: []string{"", "", ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{ScopesSupported: []string{"read", "offline_access"}}, authtest.Protection{Scopes: []string{"read"}})
+				p := k.asked(0)
+				cfg := k.bothering(p)
+				cfg.AuthorizationTimeout = 5 * time.Minute
+				cfg.Requests.Authorization, cfg.Store = tt.set, tt.store
+				m := k.manager(cfg)
+				k.srv.Inject(authtest.AuthorizeEndpoint, tt.refused)
+				if _, err := m.Resolve(t.Context(), nil, k.unauthorized("read")); err == nil {
+					t.Fatal("logged in")
+				}
+				time.Sleep(tt.wait)
+				tok, err := m.Authorize(t.Context())
+				if err != nil || tok.RefreshToken == "" {
+					t.Fatalf("the next login: %v, %v", tok, err)
+				}
+				if err := k.relogin(m); err != nil {
+					t.Fatal(err)
+				}
+				var prompts []string
+				for i := range p.browsers() {
+					prompts = append(prompts, p.visit(i).Get("prompt"))
+				}
+				if !slices.Equal(prompts, tt.prompts) {
+					t.Errorf("prompts %q, want %q", prompts, tt.prompts)
+				}
+			})
+		})
+	}
 }
 
 // A login that takes longer than allowed is over, and counts as a failure.

@@ -89,7 +89,7 @@ func (o *obtainer) obtainBy(ctx context.Context, g Grant, v *vault, target resou
 	var tok *Token
 	for again := false; ; again = true {
 		flow = &Flow{
-			Server: place.Server, Resource: o.asks.resource(place.Resource), Requests: o.asks.extra(),
+			Server: place.Server, Resource: o.asks.resource(place.Resource), Requests: o.asks.extra().after(rec.Refusal, got.issuer),
 			Scopes: o.selectScopes(ctx, target, place, rec, challenge, extra), Subject: v.subject, MCPServer: target.url,
 			use: &use{obtainer: o, vault: v, resource: target, rec: rec, single: single, registers: o.registerScopes(place), indicator: place.Resource},
 		}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // NoResource is the [Requests.Resource] that sends no resource parameter.
@@ -78,6 +79,28 @@ func (r Requests) checked() (Requests, error) {
 		}
 	}
 	return r, nil
+}
+
+// consentTime is how long a login that was refused has effect on the next.
+const consentTime = time.Hour
+
+// after is r for a login at issuer when the one before was refused. Grants add
+// prompt=consent to offline_access (OpenID Connect Core section 11), and where only an
+// administrator may consent, as in many tenants of Microsoft Entra ID, a person gets no
+// further than that page, although everything was allowed before. So the next login
+// does without: a server that gives no refresh token then is asked for consent when
+// the token has expired.
+func (r Requests) after(refused *LoginRefusal, issuer string) Requests {
+	if refused == nil || refused.Issuer != issuer || !slices.Contains(refused.Scopes, offlineAccess) || wallNow().Sub(refused.At).Abs() > consentTime {
+		return r
+	}
+	if _, has := r.Authorization["prompt"]; has {
+		return r
+	}
+	without := map[string]string{"prompt": ""}
+	maps.Copy(without, r.Authorization)
+	r.Authorization = without
+	return r
 }
 
 // asks is what the program says about requests. It is nil for nothing, as most

@@ -249,11 +249,9 @@ func (v *vault) takeTurn(ctx context.Context, patience time.Duration, done func(
 	return t, err
 }
 
-// refused notes that a person refused, for those who wait for their turn.
+// refused notes that a person refused, for those who wait for their turn and for the
+// next login.
 func (v *vault) refused(ctx context.Context, r *LoginRefusal) {
-	if v.cfg.private {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	unlock, err := v.lock(ctx, v.key())

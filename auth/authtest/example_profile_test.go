@@ -28,7 +28,7 @@ func ExampleStartProfile() {
 			Client:     auth.Client{ID: p.ClientID},
 			Grant:      grant.AuthorizationCode{UserAgent: browser.Headless{Client: srv.Client(), RedirectURI: p.RedirectURIs[0]}},
 			Scopes:     p.Resource.Scopes,
-			Requests:   auth.Requests{Resource: resource},
+			Requests:   auth.Requests{Resource: resource, Authorization: map[string]string{"prompt": ""}},
 			HTTPClient: srv.Client(),
 			Network:    auth.Network{AnyAddress: true}, // the hosts are in no DNS
 		})

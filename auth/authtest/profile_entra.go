@@ -22,6 +22,8 @@ import (
 //   - A refresh token comes with offline_access, and a refresh brings another one; the old one stays good; scope in an answer is
 //     what the access token is for. https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow,
 //     https://docs.microsoft.com/en-us/azure/active-directory/develop/refresh-tokens
+//   - Where users may not consent, prompt=consent leads to a page that asks for an administrator's approval, whatever has been
+//     approved. https://github.com/modelcontextprotocol/inspector/issues/2068, https://github.com/anthropics/claude-ai-mcp/issues/104
 //   - Redirect URIs with localhost may have any port; http://127.0.0.1 takes the manifest.
 //     https://learn.microsoft.com/en-us/entra/identity-platform/reply-url
 //   - Errors have the cause in error_description, and members of their own. https://learn.microsoft.com/entra/identity-platform/reference-error-codes
@@ -39,6 +41,8 @@ func Entra() Profile {
 				switch {
 				case form.Has("resource"):
 					return "invalid_target: AADSTS9010010: The resource parameter provided in the request doesn't match with the requested scopes."
+				case form.Get("prompt") == "consent":
+					return "access_denied: AADSTS90094: An administrator of your organization has set a policy that prevents you from granting the permissions."
 				case form.Get("grant_type") == "refresh_token" && form.Get("scope") == "":
 					return "invalid_request: AADSTS90009: Application is requesting a token for itself. This scenario is supported only if resource is specified using the GUID based App Identifier."
 				}

@@ -114,7 +114,7 @@ var configOf = map[string]func() auth.Config{
 			},
 			Client:   auth.Client{ID: "6731de76-14a6-49ae-97bc-6eba6914391e"},
 			Grant:    grant.AuthorizationCode{UserAgent: browser.Loopback{Host: "localhost"}},
-			Requests: auth.Requests{Resource: auth.NoResource},
+			Requests: auth.Requests{Resource: auth.NoResource, Authorization: map[string]string{"prompt": ""}},
 		}
 		return cfg
 	},

@@ -37,6 +37,7 @@ func TestSettingsAreNeeded(t *testing.T) {
 		{authtest.Linear(), "an empty ClientMetadataURL", func(c *auth.Config) { c.ClientMetadataURL = "https://app.example.com/client.json" }, []string{"400"}},
 		{authtest.Entra(), "NoResource", withResource, []string{"AADSTS9010010", "Config.Requests.Resource"}},
 		{authtest.Entra(), "CodeChallengeMethodsSupported", func(c *auth.Config) { c.Server.CodeChallengeMethodsSupported = nil }, []string{"CodeChallengeMethodsSupported"}},
+		{authtest.Entra(), "prompt", func(c *auth.Config) { c.Requests.Authorization = nil }, []string{"AADSTS90094", `Config.Requests.Authorization["prompt"]`}},
 		{authtest.Okta(), "Client", noClient, []string{"registration", "403"}},
 		{authtest.Slack(), "Server", func(c *auth.Config) { c.Server, c.Client.Issuer = nil, "https://slack.com" }, []string{"slack.com"}},
 		{authtest.Slack(), "Scopes", func(c *auth.Config) { c.Scopes = nil; c.ScopeRules.Choose = func([]string) []string { return nil } }, []string{"No scopes requested"}},
