@@ -34,7 +34,7 @@ func (e *TokenError) advice() string {
 	case "unsupported_grant_type":
 		return "the server does not do this grant: set another Config.Grant"
 	case "invalid_scope":
-		return "check Config.Scopes"
+		return "check Config.Scopes, or decline what the MCP server names with Config.ScopeRules"
 	case "invalid_target":
 		return "the server does not take this resource: check Config.Resource, or set Config.Requests.Resource to another one, or to none"
 	}

@@ -134,6 +134,7 @@ func (o *obtainer) resumed(ctx context.Context, g twoStep, v *vault, target reso
 	tok, err := g.Finish(ctx, flow, s.Grant, answer)
 	if err != nil {
 		_ = o.heal(ctx, flow, err) // the next login registers, if that is why
+		_ = o.sparesOffline(flow, err, true)
 		return got, flow.explained(err)
 	}
 	return o.granted(place, flow, tok, since), nil

@@ -34,6 +34,26 @@ func cannotRevoke(err error) bool {
 // do whose client is unknown.
 func refusesRequest(err error) bool { return codeOf(err) == "invalid_request" }
 
+// refusesScopes reports whether a server refused the scopes.
+func refusesScopes(err error) bool { return codeOf(err) == "invalid_scope" }
+
+// refusesOffline reports whether it may have refused offline_access of them: it says
+// so, or nothing.
+func refusesOffline(err error) bool {
+	said := ""
+	var (
+		token         *TokenError
+		authorization *AuthorizationError
+	)
+	switch {
+	case errors.As(err, &token):
+		said = token.Description
+	case errors.As(err, &authorization):
+		said = authorization.Description
+	}
+	return refusesScopes(err) && (said == "" || strings.Contains(said, offlineAccess))
+}
+
 // codeOf is the error code of a token or authorization response; empty if err is
 // neither.
 func codeOf(err error) string {

@@ -12,6 +12,8 @@ type habits struct {
 	// scoped are the issuers that want the scopes named in a refresh, which RFC
 	// 6749 section 6 makes optional.
 	scoped map[string]bool
+	// online are the issuers that refuse offline_access although they list it.
+	online map[string]bool
 	// endpoints are those stored last: most records have the same, and share them.
 	endpoints *Endpoints
 }
@@ -30,16 +32,31 @@ func (o *obtainer) known() *habits {
 
 // setWantsScope remembers whether issuer wants the scopes named.
 func (h *habits) setWantsScope(issuer string, wants bool) {
+	h.set(&h.scoped, issuer, wants)
+}
+
+// setSparesOffline remembers whether issuer is asked for no offline_access.
+func (h *habits) setSparesOffline(issuer string, spares bool) {
+	h.set(&h.online, issuer, spares)
+}
+
+func (h *habits) set(of *map[string]bool, issuer string, has bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !wants {
-		delete(h.scoped, issuer)
+	if !has {
+		delete(*of, issuer)
 		return
 	}
-	if h.scoped == nil || len(h.scoped) >= maxScoped {
-		h.scoped = make(map[string]bool)
+	if *of == nil || len(*of) >= maxScoped {
+		*of = make(map[string]bool)
 	}
-	h.scoped[issuer] = true
+	(*of)[issuer] = true
+}
+
+func (h *habits) sparesOffline(issuer string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.online[issuer]
 }
 
 func (h *habits) wantsScope(issuer string) bool {

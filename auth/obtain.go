@@ -102,6 +102,9 @@ func (o *obtainer) obtainBy(ctx context.Context, g Grant, v *vault, target resou
 		if err == nil {
 			break
 		}
+		if o.sparesOffline(flow, err, again) && ctx.Err() == nil {
+			continue
+		}
 		if rec = o.heal(ctx, flow, err); again || rec == nil || ctx.Err() != nil {
 			got.refusal = flow.refusal(err)
 			return got, explainAssumed(place, flow.explained(err))
@@ -188,6 +191,9 @@ func (o *obtainer) selectScopes(ctx context.Context, target resource, place *fin
 	scopes := unionScopes(o.asks.configured(), grantedScopes(rec), rec.Requested, extra)
 	scopes, _ = boundedScopes(scopes, initial)
 	scopes = o.asks.allowed(scopes)
+	if o.known().sparesOffline(place.Server.Issuer) && !slices.Contains(o.asks.configured(), offlineAccess) {
+		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == offlineAccess })
+	}
 	// A refresh token is asked for where the server has a scope for it. Alone
 	// it would turn "no scope: your default" into "this scope only".
 	if len(scopes) > 0 && o.addsOfflineAccess(place) {
@@ -197,7 +203,23 @@ func (o *obtainer) selectScopes(ctx context.Context, target resource, place *fin
 }
 
 func (o *obtainer) addsOfflineAccess(place *finder.Place) bool {
-	return o.grant.Interactive() && len(o.asks.allowed(offlineScope)) > 0 && slices.Contains(place.Server.ScopesSupported, offlineAccess)
+	return o.grant.Interactive() && !o.known().sparesOffline(place.Server.Issuer) && len(o.asks.allowed(offlineScope)) > 0 && slices.Contains(place.Server.ScopesSupported, offlineAccess)
+}
+
+// sparesOffline reports whether to use the grant once more, without offline_access,
+// which the server lists and does not give to this client: one that was registered by
+// hand needs it assigned at Keycloak, for instance. The session is shorter without it,
+// and there is none with it. That is remembered, unless it does not help.
+func (o *obtainer) sparesOffline(flow *Flow, err error, again bool) bool {
+	if refusesOffline(err) && slices.Contains(flow.Scopes, offlineAccess) &&
+		!slices.Contains(o.asks.configured(), offlineAccess) && !slices.Contains(flow.use.rec.Requested, offlineAccess) {
+		o.known().setSparesOffline(flow.Server.Issuer, true)
+		return !again
+	}
+	if refusesScopes(err) {
+		o.known().setSparesOffline(flow.Server.Issuer, false)
+	}
+	return false
 }
 
 // registerScopes are what a client is registered for besides the scopes that are

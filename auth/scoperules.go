@@ -17,7 +17,8 @@ type ScopeRules struct {
 	// NoOfflineAccess never asks for offline_access, whoever names it. A server
 	// that gives refresh tokens for that scope only gives none then, and a person
 	// logs in whenever the token has expired. Default: false, a login asks for it
-	// where the authorization server lists it.
+	// where the authorization server lists it, and goes on without where it is
+	// refused.
 	NoOfflineAccess bool
 	// Choose is given the scopes that the MCP server names, in a challenge or as
 	// its scopes_supported, and returns those to ask for: fewer, or what the

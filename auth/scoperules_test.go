@@ -57,6 +57,148 @@ func TestOfflineAccessIsDeclined(t *testing.T) {
 	}
 }
 
+// A server lists offline_access and does not give it to this client, as Keycloak
+// and Authelia do where it is not assigned (evoila/meho#912, anthropics/claude-code#41610).
+//
+//compat:asking `offline_access` that is listed and refused
+//compat:default the login goes on without, unless the program named it
+//compat:setting Config.ScopeRules.NoOfflineAccess
+//compat:attack same
+func TestOfflineAccessIsRefused(t *testing.T) {
+	const named = "invalid_scope: The OAuth 2.0 Client is not allowed to request scope 'offline_access'."
+	has := func(form url.Values, scope string) bool {
+		return slices.Contains(strings.Fields(form.Get("scope")), scope)
+	}
+	for name, tt := range map[string]struct {
+		refuse func(form url.Values) string
+		edit   func(*auth.Config)
+		fault  authtest.Fault
+		par    bool
+		lists  []string // the MCP server
+		asked  []string // in each window of two logins; the second is not made if the first fails
+		ok     bool
+	}{
+		"named": {asked: []string{"read offline_access", "read", "read"}, ok: true},
+		"not a word": {refuse: func(url.Values) string { return "" }, fault: authtest.OAuthError("invalid_scope", 0),
+			asked: []string{"read offline_access", "read", "read"}, ok: true},
+		"pushed":                   {par: true, asked: []string{"", ""}, ok: true}, // refused before there is a window
+		"the resource lists it":    {lists: []string{"read", "offline_access"}, asked: []string{"read offline_access", "read", "read"}, ok: true},
+		"another scope is refused": {refuse: func(url.Values) string { return "invalid_scope: unknown scope read" }, asked: []string{"read offline_access", "read offline_access"}},
+		"refused without, too": {refuse: func(url.Values) string { return "invalid_scope: none of: read offline_access" },
+			asked: []string{"read offline_access", "read", "read offline_access", "read"}},
+		"the program named it": {edit: func(c *auth.Config) { c.Scopes = []string{"offline_access"} }, lists: []string{"read"},
+			asked: []string{"offline_access", "offline_access"}},
+		"the program declines it": {edit: func(c *auth.Config) { c.ScopeRules.NoOfflineAccess = true }, asked: []string{"read", "read"}, ok: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				if tt.refuse == nil {
+					tt.refuse = func(f url.Values) string {
+						if has(f, "offline_access") {
+							return named
+						}
+						return ""
+					}
+				}
+				if tt.lists == nil {
+					tt.lists = []string{"read"}
+				}
+				k := newKit(t, authtest.Config{
+					ScopesSupported: []string{"read", "offline_access"}, RequirePAR: tt.par,
+					Refuse: func(_ authtest.Endpoint, form url.Values) string {
+						if form.Get("grant_type") != "" {
+							return ""
+						}
+						return tt.refuse(form)
+					},
+				}, authtest.Protection{Scopes: []string{"read"}, Metadata: func(doc map[string]any) { doc["scopes_supported"] = tt.lists }})
+				p := k.asked(0)
+				cfg := k.bothering(p)
+				cfg.Client = auth.Client{ID: "by-hand"}
+				k.srv.AddClient("by-hand", "", callback)
+				if tt.edit != nil {
+					tt.edit(&cfg)
+				}
+				m := k.manager(cfg)
+				k.srv.Inject(authtest.AuthorizeEndpoint, tt.fault)
+				_, err := m.Authorize(t.Context())
+				if (err == nil) != tt.ok || err != nil && asError[*auth.AuthorizationError](t, err).Code != "invalid_scope" {
+					t.Fatal(err)
+				}
+				if err == nil {
+					err = k.relogin(m)
+				} else {
+					_, err = m.Authorize(t.Context())
+				}
+				if (err == nil) != tt.ok {
+					t.Fatal(err)
+				}
+				var asked []string
+				for i := range p.browsers() {
+					asked = append(asked, p.visit(i).Get("scope"))
+				}
+				if !slices.Equal(asked, tt.asked) {
+					t.Errorf("asked for %q, want %q", asked, tt.asked)
+				}
+			})
+		})
+	}
+
+	// What was granted before is not given up for a scope that is refused.
+	t.Run("step-up", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			k := newKit(t, authtest.Config{ScopesSupported: []string{"read", "offline_access"}, Refuse: func(_ authtest.Endpoint, form url.Values) string {
+				if has(form, "admin") {
+					return "invalid_scope"
+				}
+				return ""
+			}}, authtest.Protection{Scopes: []string{"read"}})
+			p := k.asked(0)
+			m := k.manager(k.bothering(p))
+			if _, err := m.Authorize(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.UpgradeScopes(t.Context(), "admin"); err == nil || p.browsers() != 2 {
+				t.Errorf("%v after %d windows", err, p.browsers())
+			}
+			k.srv.RevokeAll()
+			if _, err := m.Authorize(t.Context()); err != nil {
+				t.Errorf("%v after %d windows", err, p.browsers())
+			}
+			if last := p.visit(p.browsers() - 1); !has(last, "offline_access") {
+				t.Errorf("asked for %q", last.Get("scope"))
+			}
+		})
+	})
+
+	// A web application's next login goes without.
+	t.Run("in two steps", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			k := newKit(t, authtest.Config{ScopesSupported: []string{"read", "offline_access"}}, authtest.Protection{Scopes: []string{"read"}})
+			m := k.manager(k.bothering(k.asked(0)))
+			var asked []string
+			for range 2 {
+				visit, kept, err := m.BeginLogin(t.Context(), callback, "the-state")
+				if err != nil {
+					t.Fatal(err)
+				}
+				u, err := url.Parse(visit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				asked = append(asked, u.Query().Get("scope"))
+				_, err = m.FinishLogin(t.Context(), kept, url.Values{"state": {"the-state"}, "iss": {k.srv.Issuer}, "error": {"invalid_scope"}, "error_description": {"not offline_access"}})
+				if err == nil {
+					t.Fatal("it ended well")
+				}
+			}
+			if want := []string{"read offline_access", "read"}; !slices.Equal(asked, want) {
+				t.Errorf("asked for %q, want %q", asked, want)
+			}
+		})
+	})
+}
+
 // The program narrows and maps what the MCP server names, in challenges and in
 // its metadata.
 //
