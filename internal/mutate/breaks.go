@@ -207,6 +207,7 @@ var promises = []promise{
 		{"an issuer has dot segments", "internal/httpx/url.go", `if segment == "." || segment == ".." {`, `if segment == "." {`, "internal/httpx.TestHasDotSegment"},
 	}},
 	{`a server that fails or throttles makes clients storm it, or stop for a century`, []edit{
+		{"a secret is tried in every way whatever the server says", "auth/proving.go", `return resp.StatusCode == http.StatusUnauthorized, nil`, `return true, nil`, "auth.TestSecretThatIsNotDecoded"},
 		{"a token endpoint stops clients for ever", "auth/retry.go", `return min(httpx.RetryAfter(h, time.Now()), maxRetryAfter)`, `return httpx.RetryAfter(h, time.Now())`, "auth.TestRetryAfter"},
 		{"discovery stops clients for ever", "auth/retry.go", `min(found.RetryAfter, maxRetryAfter)`, `found.RetryAfter`, "auth.TestRetryAfterIsCapped"},
 		{"registration stops clients for ever", "auth/retry.go", `min(registered.RetryAfter, maxRetryAfter)`, `registered.RetryAfter`, "auth.TestRetryAfterIsCapped"},
@@ -251,6 +252,7 @@ var promises = []promise{
 		{"the log has what a server chose", "auth/internal/tracing/tracing.go", `slog.StringValue(shown.Text(v))`, `slog.StringValue(v)`, "auth.TestHostileWordsAreShownSafely"},
 		{"spans have what a server chose", "otelauth/attributes.go", `key.String(shown.Text(value))`, `key.String(value + shown.Text(""))`, "otelauth.TestHostileNamesAreShownSafely"},
 		{"a host is anything", "internal/httpx/url.go", `&& !isHost(u):`, `&& !isHost(u) && false:`, "internal/httpx.TestCheckURL"},
+		{"an issuer is shown with what its URL hides", "internal/httpx/url.go", `u.User != nil || strings.ContainsFunc(raw, odd)`, `strings.ContainsFunc(raw, odd)`, "internal/httpx.TestShownIssuer"},
 	}},
 	{`secrets in logs, errors, traces, metrics, events, dumps`, []edit{
 		{"an answer repeats what was sent", "auth/answer.go", `wire.ReadRefusal(body, append(s.secrets(), known()...)...)`, `wire.ReadRefusal(body)`, "auth.TestCanaryAnswers"},
@@ -365,6 +367,7 @@ var promises = []promise{
 		{"a process that hangs is waited for for ever", "auth/internal/lifecycle/pause.go", `if !t.elsewhere.holds(now) {`, `if false {`, "auth/internal/lifecycle.TestPatient"},
 	}},
 	{`invariant 16`, []edit{
+		{"a scope is given up for the refusal of another", "auth/errorkinds.go", `strings.Contains(said, offlineAccess))`, `said != "")`, "auth.TestOfflineAccessIsRefused"},
 		{"an upgrade forgets what was granted", "auth/obtain.go", `scopes := unionScopes(o.asks.configured(), grantedScopes(rec), rec.Requested, extra)`, `scopes := unionScopes(o.asks.configured(), extra)`, "auth.TestStepUpByLogin"},
 		{"a refresh that granted less is enough", "auth/internal/lifecycle/next.go", `case m.Usable(now) && !refused && (n.Final || m.covers(n.Scopes)):`, `case m.Usable(now) && !refused:`, "auth/internal/lifecycle.TestNext"},
 		{"what a refresh did not grant is asked for at every login", "auth/spend.go", `!coversScopes(tok.Scopes, s.want); !s.res.narrow {`, `!coversScopes(tok.Scopes, s.want); true {`, "auth.TestRefusedScopesDoNotSpoilTheNextLogin"},
