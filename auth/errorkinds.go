@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcptokens/mcptokens/auth/discovery"
+	"github.com/mcptokens/mcptokens/auth/internal/lifecycle"
 	"github.com/mcptokens/mcptokens/auth/registration"
 	"github.com/mcptokens/mcptokens/internal/errtext"
 	"github.com/mcptokens/mcptokens/internal/httpx"
@@ -33,6 +34,14 @@ func cannotRevoke(err error) bool {
 // refusesRequest reports whether a server refused the request as a whole, as some
 // do whose client is unknown.
 func refusesRequest(err error) bool { return codeOf(err) == "invalid_request" }
+
+// refusesResource reports whether a server refused the resource parameter (RFC 8707
+// section 2), by its code or in words.
+func refusesResource(err error) bool {
+	var te *TokenError
+	return errors.As(err, &te) && te.class == lifecycle.RefusedRequest &&
+		(te.Code == "invalid_target" || te.Code == "invalid_request" && strings.Contains(strings.ToLower(te.Description), "resource"))
+}
 
 // refusesScopes reports whether a server refused the scopes.
 func refusesScopes(err error) bool { return codeOf(err) == "invalid_scope" }

@@ -14,6 +14,8 @@ type habits struct {
 	scoped map[string]bool
 	// online are the issuers that refuse offline_access although they list it.
 	online map[string]bool
+	// bare are those that take no resource parameter in a refresh, with the resource.
+	bare map[string]bool
 	// endpoints are those stored last: most records have the same, and share them.
 	endpoints *Endpoints
 }
@@ -40,6 +42,11 @@ func (h *habits) setSparesOffline(issuer string, spares bool) {
 	h.set(&h.online, issuer, spares)
 }
 
+// setRefusesResource remembers whether a refresh goes without the resource parameter.
+func (h *habits) setRefusesResource(of string, refuses bool) { h.set(&h.bare, of, refuses) }
+
+func (h *habits) refusesResource(of string) bool { return h.has(&h.bare, of) }
+
 func (h *habits) set(of *map[string]bool, issuer string, has bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -53,17 +60,15 @@ func (h *habits) set(of *map[string]bool, issuer string, has bool) {
 	(*of)[issuer] = true
 }
 
-func (h *habits) sparesOffline(issuer string) bool {
+func (h *habits) sparesOffline(issuer string) bool { return h.has(&h.online, issuer) }
+
+func (h *habits) has(of *map[string]bool, name string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.online[issuer]
+	return (*of)[name]
 }
 
-func (h *habits) wantsScope(issuer string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.scoped[issuer]
-}
+func (h *habits) wantsScope(issuer string) bool { return h.has(&h.scoped, issuer) }
 
 // share returns e, to be stored.
 func (h *habits) share(e *Endpoints) *Endpoints {

@@ -131,6 +131,94 @@ func TestServerRefusesResource(t *testing.T) {
 	})
 }
 
+// A server took the parameter at the login and refuses it in a refresh, as Entra ID,
+// Dropbox and others do (modelcontextprotocol/csharp-sdk#1883, dust-tt/dust#22773).
+//
+//compat:asking the `resource` parameter is refused in a refresh only
+//compat:default the refresh is sent once more without, and from then on at once; the token is for what was granted
+//compat:setting Config.Requests.Resource
+//compat:attack TestServerRefusesResource
+func TestRefreshWithoutResource(t *testing.T) {
+	refreshing := func(form url.Values) bool { return form.Get("grant_type") == "refresh_token" }
+	bound := func(form url.Values) bool { return refreshing(form) && form.Has("resource") }
+	for name, tt := range map[string]struct {
+		refuse    func(form url.Values) string
+		edit      func(k *kit, c *auth.Config)
+		refreshes []int // after each of three
+		ok        bool
+	}{
+		"invalid_target": {refuse: func(f url.Values) string {
+			if bound(f) {
+				return "invalid_target: AADSTS9010010: The resource parameter provided in the request doesn't match with the requested scopes."
+			}
+			return ""
+		}, refreshes: []int{2, 3, 4}, ok: true},
+		"invalid_request that names it": {refuse: func(f url.Values) string {
+			if bound(f) {
+				return `invalid_request: unknown field "Resource"`
+			}
+			return ""
+		}, refreshes: []int{3, 4, 5}, ok: true}, // scopes could have been missing, too
+		"and the scopes are wanted": {refuse: func(f url.Values) string {
+			switch {
+			case bound(f):
+				return "invalid_target"
+			case lacksScope(f):
+				return "invalid_request"
+			}
+			return ""
+		}, refreshes: []int{3, 4, 5}, ok: true},
+		"refused without, too": {refuse: func(f url.Values) string {
+			if refreshing(f) {
+				return "invalid_target"
+			}
+			return ""
+		}, refreshes: []int{2}},
+		"dead, in other words": {refuse: func(f url.Values) string {
+			if refreshing(f) {
+				return "invalid_request: refresh_token is invalid" // obot-platform/obot#7501
+			}
+			return ""
+		}, refreshes: []int{2}},
+		"the program named it": {refuse: func(f url.Values) string {
+			if bound(f) {
+				return "invalid_target"
+			}
+			return ""
+		}, edit: func(k *kit, c *auth.Config) { c.Requests.Resource = k.res.URL }, refreshes: []int{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{Refuse: func(_ authtest.Endpoint, form url.Values) string { return tt.refuse(form) }}, authtest.Protection{})
+				cfg := k.discovered()
+				cfg.Scopes = []string{"a", "b"}
+				if tt.edit != nil {
+					tt.edit(k, &cfg)
+				}
+				m := k.manager(cfg)
+				if _, err := m.Authorize(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for i, want := range tt.refreshes {
+					tok, err := m.Refresh(t.Context())
+					if (err == nil) != tt.ok || err == nil && (k.call(tok) != 200 || !slices.Equal(tok.Scopes, cfg.Scopes)) {
+						t.Fatalf("refresh %d: %v, %v", i, tok, err)
+					}
+					k.wantRefreshes(want)
+				}
+				for _, uses := range k.srv.RefreshTokenUses() {
+					if uses > 1 {
+						t.Error("a refresh token was spent twice")
+					}
+				}
+				if tok := mustToken(t, m); k.call(tok) != 200 {
+					t.Error("the token is lost")
+				}
+			})
+		})
+	}
+}
+
 // The program's own parameters are in the requests that they are for, and in no
 // other.
 //

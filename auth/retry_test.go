@@ -58,6 +58,7 @@ func TestRetryClasses(t *testing.T) {
 				trace := &refreshEnds{}
 				cfg := k.onDemand()
 				cfg.Tracer = trace
+				cfg.Requests.Resource = k.res.URL // else it is sent without, see TestRefreshWithoutResource
 				m, old := k.started(cfg)
 				expire(old)
 				k.srv.InjectAlways(authtest.TokenEndpoint, tc.fault)

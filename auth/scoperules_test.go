@@ -561,7 +561,7 @@ func TestRefreshIsNotRepeated(t *testing.T) {
 		"refresh token refused": {authtest.Config{Refuse: new(forms).refuse("invalid_grant", refreshing)}, 1, false, 1},
 		"client refused":        {authtest.Config{Refuse: new(forms).refuse("unauthorized_client", refreshing)}, 1, false, 0},
 		"always refused":        {authtest.Config{Refuse: new(forms).refuse("invalid_request", refreshing)}, 2, false, 0},
-		"refused target":        {authtest.Config{Refuse: new(forms).refuse("invalid_target", refreshing)}, 1, false, 0},
+		"refused target":        {authtest.Config{Refuse: new(forms).refuse("invalid_target", refreshing)}, 2, false, 0},
 		"fewer from the start":  {authtest.Config{ScopesSupported: []string{"a"}}, 1, true, 2},
 		"fewer for good": {authtest.Config{RefreshWithoutScope: []string{"a"}, Refuse: new(forms).refuse("invalid_scope", func(form url.Values) bool {
 			return refreshing(form) && form.Has("scope")

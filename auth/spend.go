@@ -27,18 +27,40 @@ type spending struct {
 	// it named or did not, or these were not granted again.
 	refused bool
 	lost    []string
+	// bare: the request has no resource parameter.
+	bare bool
 }
 
 // refresh spends the refresh token (RFC 6749 section 6). Finding the server may
 // take until ctx ends; the request has its own time then, if whole leaves that.
 //
-// As a rule the request names no scopes: it is for those granted. A server that
-// refuses it for that, or grants less, is asked once more with them, and from
-// then on at once (Microsoft Entra ID), which is stored with its endpoints.
+// A server that refuses the resource parameter, which it took at the login, is asked
+// once more without: the token is then for what was granted (RFC 8707 section 2.2),
+// and never for more. A login never goes without by itself: a token for anything would
+// go to whatever MCP server led here.
 func (r renewer) refresh(ctx, whole context.Context, s *spending) (err error) {
 	if s.place, err = s.find(ctx, s.target, s.tx.Record); err != nil {
 		return err
 	}
+	of := s.place.Server.Issuer + " " + s.place.Resource
+	s.bare = s.known().refusesResource(of)
+	err = r.ask(ctx, whole, s)
+	if s.bare || !refusesResource(err) || s.asks.extra().Resource != "" || !s.hasTime(whole) {
+		return err
+	}
+	s.bare, s.refused = true, false
+	again := r.ask(ctx, whole, s)
+	if refusesResource(again) {
+		return err // it was not that
+	}
+	s.known().setRefusesResource(of, again == nil)
+	return again
+}
+
+// ask sends the requests of a refresh. As a rule the request names no scopes: it is for those granted. A server that
+// refuses it for that, or grants less, is asked once more with them, and from
+// then on at once (Microsoft Entra ID), which is stored with its endpoints.
+func (r renewer) ask(ctx, whole context.Context, s *spending) (err error) {
 	had, issuer := s.tx.Token.Scopes, s.place.Server.Issuer
 	if e := s.tx.Endpoints; e != nil && e.ScopedRefresh {
 		s.known().setWantsScope(issuer, true)
@@ -154,7 +176,7 @@ func (s *spending) send(ctx, whole context.Context, rec *Record, scopes []string
 		ctx = afresh
 	}
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {rec.Token.RefreshToken}}
-	if indicator := s.asks.resource(s.place.Resource); indicator != "" {
+	if indicator := s.asks.resource(s.place.Resource); indicator != "" && !s.bare {
 		form.Set("resource", indicator)
 	}
 	addTo(form, s.asks.extra().Token)
