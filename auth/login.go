@@ -20,6 +20,7 @@ import (
 type login struct {
 	trigger authtrace.Trigger
 	wants   *wants
+	values  *callersValues
 	// challenge says where to look and what to ask for.
 	challenge Challenge
 	// before is the credential that is not good enough.
@@ -60,7 +61,7 @@ func (o *obtainer) login(run flight.Run, caller context.Context, t *admission.Ti
 		Resource: target.canonical, Grant: o.grant.Type(), Trigger: job.trigger, Scopes: unionScopes(job.challenge.Scopes, job.wants.asked()),
 	})
 	begun(ctx)
-	ctx = withValues(ctx, caller)
+	ctx = job.values.of(ctx, caller)
 	said := []slog.Attr{slog.String("resource", target.canonical), slog.String("grant", o.grant.Type()), slog.String("trigger", string(job.trigger))}
 	o.trace.Say(ctx, "authorization begins", nil, said...)
 	var res loggedIn

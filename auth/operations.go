@@ -27,7 +27,8 @@ type operation struct {
 	again   bool   // a read of the store, which changed meanwhile
 	// begun holds the context that the tracer gave the operation, once it has
 	// begun; nil: there is no tracer.
-	begun chan context.Context
+	begun  chan context.Context
+	values callersValues
 }
 
 // result is what an operation returns: what is in use now, and how it went.
@@ -95,7 +96,7 @@ func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *opera
 	case lifecycle.Renew:
 		o.awaited, o.path = authtrace.AwaitedRefresh, "refresh"
 		o.wants = newWants(a.scopes, a.gather)
-		job := renewal{trigger: a.trigger, wants: o.wants, before: before, failures: m.st.machine.Failures()}
+		job := renewal{trigger: a.trigger, wants: o.wants, values: &o.values, before: before, failures: m.st.machine.Failures()}
 		if a.trigger == authtrace.TriggerChallenge {
 			job.challenge = a.challenge
 		}
@@ -105,7 +106,7 @@ func (m *Manager) start(caller context.Context, op lifecycle.Op, a asked) *opera
 	case lifecycle.Login:
 		o.awaited, o.path, o.named = authtrace.AwaitedAuthorization, "authorization", a.trigger == authtrace.TriggerExplicit
 		o.wants = newWants(a.scopes, a.gather)
-		job := login{trigger: a.trigger, wants: o.wants, before: before, limit: m.cfg.authorization, waits: m.loginElsewhere}
+		job := login{trigger: a.trigger, wants: o.wants, values: &o.values, before: before, limit: m.cfg.authorization, waits: m.loginElsewhere}
 		options.Bound, options.Linger = job.patience()+job.limit, loginLinger
 		var ticket *admission.Ticket
 		if !m.cfg.obtainer.grant.Interactive() {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
 	"github.com/mcptokens/mcptokens/auth/authtrace"
+	"github.com/mcptokens/mcptokens/auth/grant"
 )
 
 // expire waits until a token is dead.
@@ -238,6 +240,42 @@ func TestRetriesOfARefreshAreBounded(t *testing.T) {
 			t.Errorf("gave up after %v, want at most %v and some retries", took, cfg.RefreshTimeout)
 		}
 	})
+}
+
+// A caller who leaves while a refresh or a first token is tried again hears why.
+func TestWhoLeavesHearsOfTheTrouble(t *testing.T) {
+	for name, start := range map[string]func(*kit) func(context.Context) (*auth.Token, error){
+		"refresh": func(k *kit) func(context.Context) (*auth.Token, error) {
+			m, old := k.started(k.onDemand())
+			expire(old)
+			return m.Token
+		},
+		"first token": func(k *kit) func(context.Context) (*auth.Token, error) {
+			cfg := k.onDemand()
+			k.srv.AddClient("service", "secret")
+			cfg.Client, cfg.Grant = auth.Client{ID: "service", Secret: "secret", Issuer: k.srv.Issuer}, grant.ClientCredentials{}
+			m := k.manager(cfg)
+			return func(ctx context.Context) (*auth.Token, error) { return m.Authorize(ctx) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				get := start(k)
+				k.srv.InjectAlways(authtest.TokenEndpoint, authtest.Status(http.StatusInternalServerError))
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				_, err := get(ctx)
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "tried again after: token request") {
+					t.Errorf("error %v", err)
+				}
+				var token *auth.TokenError
+				if errors.As(err, &token) {
+					t.Errorf("%v is taken for the end of the operation", err)
+				}
+			})
+		})
+	}
 }
 
 // What a response leaves out [invariant 4].

@@ -26,6 +26,7 @@ type renewer struct{ obtainer *obtainer }
 type renewal struct {
 	trigger authtrace.Trigger
 	wants   *wants
+	values  *callersValues
 	// challenge made it necessary: the resource may have moved to another
 	// authorization server.
 	challenge *Challenge
@@ -73,7 +74,7 @@ func (r renewer) run(run flight.Run, caller context.Context, t *admission.Ticket
 		Resource: target.canonical, Issuer: job.before.Issuer, Trigger: job.trigger, Scopes: job.wants.asked(),
 	})
 	begun(whole)
-	ctx := o.trace.CountResends(withValues(whole, caller))
+	ctx := o.trace.CountResends(job.values.of(whole, caller))
 
 	res := renewed{began: v.current(), outcome: authtrace.OutcomeFailed, grant: "refresh_token"}
 	var want []string

@@ -199,6 +199,7 @@ func retry(ctx context.Context, trace *tracing.Reporter, prior int, attempt func
 			return n, err
 		}
 		last = err
+		noteTrouble(ctx, err)
 		trace.Attempt(ctx, authtrace.Attempt{Number: n, Wait: wait, Err: err})
 		if !sleep(ctx, wait) {
 			if errors.Is(context.Cause(ctx), flight.ErrClosed) {

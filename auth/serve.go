@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -192,10 +191,6 @@ func (m *Manager) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func gaveUp(ctx context.Context) error {
-	return fmt.Errorf("auth: gave up waiting for a token: %w", ctx.Err())
-}
-
 // resent tells of a request that goes again with the same token.
 func (m *Manager) resent(ctx context.Context, n lifecycle.Need, delay time.Duration) {
 	if m.cfg.store.trace.Silent() {
@@ -242,7 +237,7 @@ func (m *Manager) await(ctx context.Context, op *operation) (*result, error) {
 	defer leave()
 	res, err := op.flight.Wait(ctx)
 	if err != nil { // not the operation's, see ended
-		return nil, gaveUp(ctx)
+		return nil, op.values.trouble.gaveUp(ctx)
 	}
 	return res, nil
 }

@@ -6,31 +6,36 @@ import (
 	"strconv"
 )
 
-// withValues returns ctx with the values of the call that started the
+// of returns ctx with the values of the call that started the
 // operation, but neither its deadline nor its end [invariant 2]: a grant finds in
 // them whom the call is for, such as a subject token. What ctx has itself, such
 // as the operation's own span, comes first.
 //
 // Other calls may join the operation, and their values are not asked: a manager
 // has one subject, so they are that subject's too.
-func withValues(ctx, caller context.Context) context.Context {
-	if caller == context.Background() {
-		return ctx // a timer's
+func (c *callersValues) of(ctx, caller context.Context) context.Context {
+	if c.Context = ctx; caller != context.Background() { // a timer's
+		c.caller = caller.Value
 	}
-	return &callersValues{ctx, caller.Value}
+	return c
 }
 
+// callersValues is part of an operation. It is used once.
 type callersValues struct {
 	context.Context
-	caller func(key any) any
+	caller  func(key any) any // nil: there are none
+	trouble trouble
 }
 
 // Value implements [context.Context].
 func (c *callersValues) Value(key any) any {
+	if key == (troubleKey{}) {
+		return &c.trouble
+	}
 	if v := c.Context.Value(key); v != nil {
 		return v
 	}
-	if watchesConnections(key) {
+	if c.caller == nil || watchesConnections(key) {
 		return nil
 	}
 	return c.caller(key)

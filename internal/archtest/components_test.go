@@ -23,7 +23,7 @@ var components = layout{
 		"wants.go": "wants", "event.go": "events", "memory.go": "memory",
 		"doc.go": "values", "source.go": "values", "grant.go": "values", "clientauth.go": "values", "store.go": "values",
 		"key.go": "values", "token.go": "values", "scopes.go": "values", "challenge.go": "values", "errors.go": "values", "errorkinds.go": "values", "advice.go": "values",
-		"proof.go": "values", "requests.go": "values", "loginrequired.go": "values", "scoperules.go": "values", "values.go": "values", "network.go": "values", "redact.go": "values",
+		"proof.go": "values", "requests.go": "values", "loginrequired.go": "values", "scoperules.go": "values", "values.go": "values", "trouble.go": "values", "network.go": "values", "redact.go": "values",
 	},
 	types: map[string]string{
 		"obtainer": "obtainer", "endpoint": "endpoint", "use": "flow", // in revoke.go and obtain.go
