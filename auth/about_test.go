@@ -183,6 +183,9 @@ func TestLinesAndEventsSayWhatTheyAreAbout(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = source.FinishLogin(t.Context(), kept, url.Values{"state": {"forged"}})
+		if _, _, err := source.BeginLogin(t.Context(), "ftp://no.browser", ""); err == nil {
+			t.Fatal("a login began")
+		}
 		k.give(p, "alice")
 		if _, err := p.Logout(t.Context(), auth.Key{Subject: "alice"}); err != nil {
 			t.Fatal(err)
@@ -235,7 +238,7 @@ var rare = map[string]bool{
 // messages are the texts of all lines that the package has.
 func messages(t *testing.T) (list []string) {
 	t.Helper()
-	line := regexp.MustCompile(`(?:[tT]race|r)\.(?:Say|Debug|Log|write)\([^"\n]*, "([^"]+)"`)
+	line := regexp.MustCompile(`(?:[tT]race|r)\.(?:Say|Ended|Debug|Log|write)\([^"\n]*, "([^"]+)"`)
 	var files []string
 	for _, pattern := range []string{"*.go", "internal/tracing/*.go"} {
 		found, err := filepath.Glob(pattern)

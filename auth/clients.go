@@ -112,7 +112,7 @@ func (c *clients) get(ctx context.Context, resource string, srv *Server, rec *Re
 		end.ClientID = reg.ClientID
 	}
 	c.trace.End(ctx, end)
-	c.trace.Say(ctx, "client registered", err, slog.String("issuer", srv.Issuer), slog.String("client_id", end.ClientID))
+	c.trace.Ended(ctx, "client registered", "client registration failed", err, slog.String("issuer", srv.Issuer), slog.String("client_id", end.ClientID))
 	if err != nil {
 		if usable(old) && ctx.Err() == nil { // the server may not mind the scopes
 			c.seen().InVain(srv.Issuer, old.ClientID, wallNow())

@@ -62,7 +62,7 @@ func (m *Manager) revoke(ctx context.Context) (had bool, _ error) {
 	}
 	m.tell(forgotten)
 	trace.End(ctx, authtrace.RevocationEnd{Err: err})
-	trace.Say(ctx, "token revoked", err, slog.String("issuer", rec.Issuer))
+	trace.Ended(ctx, "token revoked", "token not revoked", err, slog.String("issuer", rec.Issuer))
 	return true, err
 }
 

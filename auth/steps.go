@@ -31,7 +31,12 @@ func (m *Manager) BeginLogin(ctx context.Context, redirectURI, state string, sco
 		return "", nil, err
 	}
 	defer done()
-	return m.cfg.obtainer.begin(m.about(ctx), &m.vault, m.target(), redirectURI, state, normalizeScopes(scopes))
+	ctx = m.about(ctx)
+	visit, kept, err = m.cfg.obtainer.begin(ctx, &m.vault, m.target(), redirectURI, state, normalizeScopes(scopes))
+	if err != nil {
+		m.cfg.store.trace.Say(ctx, "login cannot begin", err)
+	}
+	return visit, kept, err
 }
 
 // FinishLogin finishes a login with the query of the request that came to its
@@ -54,7 +59,7 @@ func (m *Manager) FinishLogin(ctx context.Context, kept []byte, answer url.Value
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.about(ctx)), m.cfg.obtainer.timeout)
 	defer cancel()
 	res, err := m.cfg.obtainer.finish(ctx, &m.vault, m.target(), kept, answer)
-	m.cfg.store.trace.Say(m.about(ctx), "login finished", err)
+	m.cfg.store.trace.Ended(m.about(ctx), "login finished", "login failed", err)
 	if err != nil {
 		m.tell([]Event{{Type: EventLoginFailed, Err: err}})
 		return nil, err

@@ -137,6 +137,6 @@ func (m *Manager) traceStepUp(ctx context.Context, c Challenge, need []string) (
 			end.Path, end.Granted = path, tok.Scopes
 		}
 		m.cfg.store.trace.End(ctx, end)
-		m.cfg.store.trace.Say(ctx, "step-up", err, slog.Any("required", need), slog.Any("granted", end.Granted), slog.String("path", end.Path))
+		m.cfg.store.trace.Ended(ctx, "step-up", "step-up failed", err, slog.Any("required", need), slog.Any("granted", end.Granted), slog.String("path", end.Path))
 	}
 }

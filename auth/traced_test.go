@@ -480,6 +480,35 @@ func TestLogTellsTheStory(t *testing.T) {
 	})
 }
 
+// What failed is not logged in the words of what worked.
+func TestLogOfFailures(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		w := &lockedBuffer{b: new(bytes.Buffer)}
+		cfg := k.discovered()
+		cfg.Logger = slog.New(slog.NewTextHandler(w, nil))
+		m := k.manager(cfg)
+		k.srv.Inject(authtest.RegistrationEndpoint, authtest.Status(http.StatusForbidden))
+		if _, err := m.Authorize(t.Context()); err == nil {
+			t.Fatal("authorized")
+		}
+		time.Sleep(time.Minute)
+		if _, err := m.Authorize(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		k.srv.InjectAlways(authtest.RevocationEndpoint, authtest.Status(http.StatusForbidden))
+		if err := m.Revoke(t.Context()); err == nil {
+			t.Fatal("revoked")
+		}
+		out := w.String()
+		for _, line := range []string{`level=WARN msg="client registration failed"`, `level=WARN msg="token not revoked"`} {
+			if !strings.Contains(out, line) {
+				t.Errorf("no line %s in\n%s", line, out)
+			}
+		}
+	})
+}
+
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  *bytes.Buffer

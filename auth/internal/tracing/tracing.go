@@ -228,6 +228,14 @@ func (r *Reporter) Say(ctx context.Context, msg string, err error, attrs ...slog
 	r.write(ctx, level, msg, attrs...)
 }
 
+// Ended logs how something ended, in the words of done or, with err, of failed.
+func (r *Reporter) Ended(ctx context.Context, done, failed string, err error, attrs ...slog.Attr) {
+	if err != nil {
+		done = failed
+	}
+	r.Say(ctx, done, err, attrs...)
+}
+
 // Log logs err at a level of its own.
 func (r *Reporter) Log(ctx context.Context, level slog.Level, msg string, err error, attrs ...slog.Attr) {
 	r.write(ctx, level, msg, append(attrs, cause(err))...)
