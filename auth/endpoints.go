@@ -39,7 +39,7 @@ func (e *Endpoints) clone() *Endpoints {
 
 // endpointsOf are those of a place, to be stored. known is what the record has.
 func (o *obtainer) endpointsOf(p *finder.Place, known *Endpoints) *Endpoints {
-	e := Endpoints{ScopedRefresh: o.known().wantsScope(p.Server.Issuer)}
+	e := Endpoints{ScopedRefresh: o.known().has(habit{of: wantsScopes, issuer: p.Server.Issuer})}
 	switch {
 	case p.Stored && known.ScopedRefresh == e.ScopedRefresh:
 		return known

@@ -8,20 +8,32 @@ import (
 // habits is what is remembered of authorization servers, for all managers of a
 // configuration.
 type habits struct {
-	mu sync.Mutex
-	// scoped are the issuers that want the scopes named in a refresh, which RFC
-	// 6749 section 6 makes optional.
-	scoped map[string]bool
-	// online are the issuers that refuse offline_access although they list it.
-	online map[string]bool
-	// bare are those that take no resource parameter in a refresh, with the resource.
-	bare map[string]bool
+	mu   sync.Mutex
+	seen map[habit]bool
 	// endpoints are those stored last: most records have the same, and share them.
 	endpoints *Endpoints
 }
 
-// maxScoped bounds what is remembered: what is forgotten is found out again.
-const maxScoped = 256
+// habit is one of an issuer, or of an issuer with a resource.
+type habit struct {
+	of               habitOf
+	issuer, resource string
+}
+
+type habitOf uint8
+
+const (
+	// wantsScopes: the scopes have to be named in a refresh, which RFC 6749 section 6
+	// makes optional.
+	wantsScopes habitOf = iota
+	// withoutOffline: offline_access is refused although it is listed.
+	withoutOffline
+	// withoutResource: a refresh must have no resource parameter.
+	withoutResource
+)
+
+// maxHabits bounds what is remembered: what is forgotten is found out again.
+const maxHabits = 512
 
 // known returns what is remembered, which may be nothing yet.
 func (o *obtainer) known() *habits {
@@ -32,43 +44,25 @@ func (o *obtainer) known() *habits {
 	return o.habits.Load()
 }
 
-// setWantsScope remembers whether issuer wants the scopes named.
-func (h *habits) setWantsScope(issuer string, wants bool) {
-	h.set(&h.scoped, issuer, wants)
-}
-
-// setSparesOffline remembers whether issuer is asked for no offline_access.
-func (h *habits) setSparesOffline(issuer string, spares bool) {
-	h.set(&h.online, issuer, spares)
-}
-
-// setRefusesResource remembers whether a refresh goes without the resource parameter.
-func (h *habits) setRefusesResource(of string, refuses bool) { h.set(&h.bare, of, refuses) }
-
-func (h *habits) refusesResource(of string) bool { return h.has(&h.bare, of) }
-
-func (h *habits) set(of *map[string]bool, issuer string, has bool) {
+// set remembers whether a server has a habit.
+func (h *habits) set(a habit, has bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !has {
-		delete(*of, issuer)
+		delete(h.seen, a)
 		return
 	}
-	if *of == nil || len(*of) >= maxScoped {
-		*of = make(map[string]bool)
+	if h.seen == nil || len(h.seen) >= maxHabits {
+		h.seen = make(map[habit]bool)
 	}
-	(*of)[issuer] = true
+	h.seen[a] = true
 }
 
-func (h *habits) sparesOffline(issuer string) bool { return h.has(&h.online, issuer) }
-
-func (h *habits) has(of *map[string]bool, name string) bool {
+func (h *habits) has(a habit) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return (*of)[name]
+	return h.seen[a]
 }
-
-func (h *habits) wantsScope(issuer string) bool { return h.has(&h.scoped, issuer) }
 
 // share returns e, to be stored.
 func (h *habits) share(e *Endpoints) *Endpoints {

@@ -191,7 +191,7 @@ func (o *obtainer) selectScopes(ctx context.Context, target resource, place *fin
 	scopes := unionScopes(o.asks.configured(), grantedScopes(rec), rec.Requested, extra)
 	scopes, _ = boundedScopes(scopes, initial)
 	scopes = o.asks.allowed(scopes)
-	if o.known().sparesOffline(place.Server.Issuer) && !slices.Contains(o.asks.configured(), offlineAccess) {
+	if o.known().has(habit{of: withoutOffline, issuer: place.Server.Issuer}) && !slices.Contains(o.asks.configured(), offlineAccess) {
 		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == offlineAccess })
 	}
 	// A refresh token is asked for where the server has a scope for it. Alone
@@ -203,7 +203,7 @@ func (o *obtainer) selectScopes(ctx context.Context, target resource, place *fin
 }
 
 func (o *obtainer) addsOfflineAccess(place *finder.Place) bool {
-	return o.grant.Interactive() && !o.known().sparesOffline(place.Server.Issuer) && len(o.asks.allowed(offlineScope)) > 0 && slices.Contains(place.Server.ScopesSupported, offlineAccess)
+	return o.grant.Interactive() && !o.known().has(habit{of: withoutOffline, issuer: place.Server.Issuer}) && len(o.asks.allowed(offlineScope)) > 0 && slices.Contains(place.Server.ScopesSupported, offlineAccess)
 }
 
 // sparesOffline reports whether to use the grant once more, without offline_access,
@@ -213,11 +213,11 @@ func (o *obtainer) addsOfflineAccess(place *finder.Place) bool {
 func (o *obtainer) sparesOffline(flow *Flow, err error, again bool) bool {
 	if refusesOffline(err) && slices.Contains(flow.Scopes, offlineAccess) &&
 		!slices.Contains(o.asks.configured(), offlineAccess) && !slices.Contains(flow.use.rec.Requested, offlineAccess) {
-		o.known().setSparesOffline(flow.Server.Issuer, true)
+		o.known().set(habit{of: withoutOffline, issuer: flow.Server.Issuer}, true)
 		return !again
 	}
 	if refusesScopes(err) {
-		o.known().setSparesOffline(flow.Server.Issuer, false)
+		o.known().set(habit{of: withoutOffline, issuer: flow.Server.Issuer}, false)
 	}
 	return false
 }

@@ -42,10 +42,10 @@ func (r renewer) refresh(ctx, whole context.Context, s *spending) (err error) {
 	if s.place, err = s.find(ctx, s.target, s.tx.Record); err != nil {
 		return err
 	}
-	of := s.place.Server.Issuer + " " + s.place.Resource
-	s.bare = s.known().refusesResource(of)
+	bare := habit{withoutResource, s.place.Server.Issuer, s.place.Resource}
+	s.bare = s.known().has(bare)
 	err = r.ask(ctx, whole, s)
-	if s.bare || !refusesResource(err) || s.asks.extra().Resource != "" || !s.hasTime(whole) {
+	if err == nil || s.bare || !refusesResource(err) || s.asks.extra().Resource != "" || !s.hasTime(whole) {
 		return err
 	}
 	s.bare, s.refused = true, false
@@ -53,17 +53,18 @@ func (r renewer) refresh(ctx, whole context.Context, s *spending) (err error) {
 	if refusesResource(again) {
 		return err // it was not that
 	}
-	s.known().setRefusesResource(of, again == nil)
+	s.known().set(bare, again == nil)
 	return again
 }
 
-// ask sends the requests of a refresh. As a rule the request names no scopes: it is for those granted. A server that
-// refuses it for that, or grants less, is asked once more with them, and from
-// then on at once (Microsoft Entra ID), which is stored with its endpoints.
+// ask sends the requests of a refresh. As a rule there is one, which names no
+// scopes: it is for those granted. A server that refuses it for that, or grants less,
+// is asked once more with them, and from then on at once (Microsoft Entra ID), which
+// is stored with its endpoints.
 func (r renewer) ask(ctx, whole context.Context, s *spending) (err error) {
 	had, issuer := s.tx.Token.Scopes, s.place.Server.Issuer
 	if e := s.tx.Endpoints; e != nil && e.ScopedRefresh {
-		s.known().setWantsScope(issuer, true)
+		s.known().set(habit{of: wantsScopes, issuer: issuer}, true)
 	}
 	all := s.asks.allowed(unionScopes(had, s.tx.Requested))
 	switch {
@@ -73,7 +74,7 @@ func (r renewer) ask(ctx, whole context.Context, s *spending) (err error) {
 		return s.once(ctx, whole, nil)
 	}
 	first, second := []string(nil), all
-	if s.known().wantsScope(issuer) {
+	if s.known().has(habit{of: wantsScopes, issuer: issuer}) {
 		first, second = all, nil // one of the scopes may no longer be granted
 	}
 	if err = s.once(ctx, whole, first); err != nil {
@@ -146,7 +147,7 @@ func (s *spending) once(ctx, whole context.Context, scopes []string) error {
 		tok.RefreshToken = rec.Token.RefreshToken // RFC 6749 section 6: may be omitted
 	}
 	if s.refused || len(missingScopes(tok.Scopes, s.lost)) < len(s.lost) {
-		s.known().setWantsScope(s.place.Server.Issuer, len(scopes) > 0)
+		s.known().set(habit{of: wantsScopes, issuer: s.place.Server.Issuer}, len(scopes) > 0)
 	}
 	tok.Extra = wire.MergeExtra(tok.Extra, rec.Token.Extra)
 	next := *rec

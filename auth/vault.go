@@ -163,6 +163,8 @@ func (v *vault) put(rec *Record) {
 }
 
 // more makes the rare part of the state; the caller holds v.mu.
+//
+//go:noinline
 func (v *vault) more() *extra {
 	if v.extra == nil {
 		v.extra = new(extra)

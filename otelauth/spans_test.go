@@ -86,7 +86,7 @@ func TestFailedEarlyRefreshLeavesTheCallerAlone(t *testing.T) {
 	bubble(t, authtest.Config{}, authtest.Protection{}, func(t *testing.T, k *kit) {
 		m, old := k.started(k.config(), "read")
 		time.Sleep(59 * time.Minute)
-		k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("invalid_target", 400))
+		k.srv.Inject(authtest.TokenEndpoint, authtest.OAuthError("unauthorized_client", 400))
 		k.call(func(ctx context.Context) {
 			if tok, err := m.Token(ctx); err != nil || tok.AccessToken != old.AccessToken {
 				t.Errorf("Token = %v, %v, want the old one", tok, err)
@@ -95,7 +95,7 @@ func TestFailedEarlyRefreshLeavesTheCallerAlone(t *testing.T) {
 		k.wantSpans(`
 call
 oauth.refresh ERROR
-    error.type=invalid_target
+    error.type=unauthorized_client
     http.response.status_code=400
     oauth.grant_type=refresh_token
     oauth.issuer=AS
@@ -105,7 +105,7 @@ oauth.refresh ERROR
     oauth.trigger=early
     -> call (trigger)
     @ oauth.store.lock oauth.duration=0
-    @ oauth.attempt error.type=invalid_target http.response.status_code=400 oauth.attempt.number=1
+    @ oauth.attempt error.type=unauthorized_client http.response.status_code=400 oauth.attempt.number=1
 | POST CLIENT ERROR
 |     error.type=400
 |     http.request.method=POST

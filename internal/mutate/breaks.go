@@ -315,7 +315,7 @@ var promises = []promise{
 		{"the lock comes after the reading", "auth/transaction.go", `unlock, err := v.lock(ctx, v.key())` + "\n\tif err == nil {\n\t\tt.unlock", `unlock, err := func() {}, error(nil)` + "\n\tif err == nil {\n\t\tt.unlock", "auth.TestLockedBeforeSent"},
 	}},
 	{`invariant 2`, []edit{
-		{"a caller who leaves takes the refresh along", "auth/serve.go", `return nil, gaveUp(ctx)`, `op.flight.Cancel(context.Canceled); return nil, gaveUp(ctx)`, "auth.TestRefreshOutlivesCallersBetweenAttempts"},
+		{"a caller who leaves takes the refresh along", "auth/serve.go", `return nil, op.values.trouble.gaveUp(ctx)`, `op.flight.Cancel(context.Canceled); return nil, gaveUp(ctx)`, "auth.TestRefreshOutlivesCallersBetweenAttempts"},
 		{"a refresh has no bound", "auth/renew.go", `run.Starts(ctx, time.Now().Add(o.timeout-o.requestTime()))`, `run.Starts(context.WithoutCancel(ctx), time.Now().Add(1000*o.timeout))`, "auth.TestRetriesOfARefreshAreBounded"},
 	}},
 	{`invariant 4`, []edit{

@@ -125,7 +125,9 @@ func New(p *Policy, loaded bool) Machine {
 	return m
 }
 
-// trouble makes the rare part of the state.
+// troubled makes the rare part of the state.
+//
+//go:noinline
 func (m *Machine) troubled() *trouble {
 	if m.trouble == nil {
 		m.trouble = new(trouble)
