@@ -155,7 +155,7 @@ service:
 			t.Logf("the collector ended with %v and said\n%s", err, &log)
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		conn, err := net.Dial("tcp", c.address)
 		if err == nil {
 			_ = conn.Close()

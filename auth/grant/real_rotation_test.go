@@ -41,7 +41,7 @@ func TestRealOIDCProviderRotation(t *testing.T) {
 		return err
 	}, user.signIn)
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var (
 		work sync.WaitGroup

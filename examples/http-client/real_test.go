@@ -54,7 +54,7 @@ func TestRealTypeScriptSDKInChromium(t *testing.T) {
 	t.Setenv("BROWSER", "true") // for xdg-open: no other browser than the test's
 	url := startExampleServer(t)
 	b := realservers.OpenBrowser(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var stdout bytes.Buffer
 	stderr, prompt := io.Pipe()

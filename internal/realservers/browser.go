@@ -35,8 +35,8 @@ func OpenBrowser(t testing.TB) *Browser {
 		SessionID string `json:"sessionId"`
 	}
 	b.call(http.MethodPost, driver+"/session", object{"capabilities": object{"alwaysMatch": object{
-		"acceptInsecureCerts": true,                                           // those of httptest
-		"timeouts":            object{"implicit": 10_000, "pageLoad": 20_000}, // ms; a missing element is waited for
+		"acceptInsecureCerts": true,                                            // those of httptest
+		"timeouts":            object{"implicit": 60_000, "pageLoad": 100_000}, // ms; a missing element is waited for
 		"goog:chromeOptions": object{"args": []string{
 			"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=800,600",
 			"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",

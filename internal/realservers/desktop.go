@@ -107,7 +107,7 @@ func (p *daemon) await(t testing.TB, what string, ready func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(startTimeout)
 	for !ready() {
 		select {
 		case <-tick.C:

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// startTimeout is how long a server may take until it answers.
-const startTimeout = 30 * time.Second
+// startTimeout is how long a server may take until it answers. A slow machine that
+// compiles beside it needs most of that.
+const startTimeout = 2 * time.Minute
 
 // Dir returns the folder with the node_modules of .ci/servers.
 func Dir(t testing.TB) string {

@@ -51,6 +51,9 @@ func startServer(t *testing.T, more ...string) *server {
 	return s
 }
 
+// patience is how long a server may take on a slow machine.
+const patience = 2 * time.Minute
+
 func (s *server) start(t *testing.T) {
 	t.Helper()
 	var log bytes.Buffer
@@ -59,7 +62,7 @@ func (s *server) start(t *testing.T) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatalf("%v; install the Debian package redis-server", err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); s.admin.Ping(t.Context()).Err() != nil; {
+	for deadline := time.Now().Add(patience); s.admin.Ping(t.Context()).Err() != nil; <-time.After(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.stop()
 			t.Fatalf("redis-server does not answer:\n%s", &log)
@@ -109,9 +112,10 @@ func TestRealContractCluster(t *testing.T) {
 		_, port, _ := net.SplitHostPort(n.addr)
 		nodes[0].do(t, "CLUSTER", "MEET", "127.0.0.1", port)
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for _, n := range nodes {
 		for !strings.Contains(n.do(t, "CLUSTER", "INFO"), "cluster_state:ok") || strings.Count(n.do(t, "CLUSTER", "NODES"), "connected") != len(nodes) {
+			<-time.After(10 * time.Millisecond)
 			if time.Now().After(deadline) {
 				t.Fatal("the cluster does not come up:\n" + n.do(t, "CLUSTER", "NODES"))
 			}
@@ -228,7 +232,8 @@ func TestRealNoWrites(t *testing.T) {
 // holder goes on, and the others wait for it.
 func TestRealRestart(t *testing.T) {
 	s := startServer(t)
-	a, b := newStore(t, s.options()), newStore(t, s.options())
+	lasting := redisstore.WithLease(time.Minute) // longer than the server is away
+	a, b := newStore(t, s.options(), lasting), newStore(t, s.options(), lasting)
 	g := mustSave(t, a, record(0, "first"))
 	unlock := mustLock(t, a)
 	changed, calls := heard()
@@ -248,7 +253,7 @@ func TestRealRestart(t *testing.T) {
 	unlock()
 	defer mustLock(t, b)()
 	mustLoad(t, b, "second")
-	for deadline := time.After(20 * time.Second); ; {
+	for deadline := time.After(patience); ; {
 		g = mustSave(t, b, record(g, "third"))
 		select {
 		case <-calls:
@@ -263,10 +268,10 @@ func TestRealRestart(t *testing.T) {
 // Redis does not answer until after the lease. The lock goes on to who waits
 // for it, once, and nothing that was saved is lost.
 func TestRealSlow(t *testing.T) {
-	const lease = time.Second
+	const lease = 2 * time.Second
 	s := startServer(t)
 	o := s.options()
-	o.ReadTimeout, o.MaxRetries = 300*time.Millisecond, 1
+	o.ReadTimeout, o.MaxRetries = lease/2, 1
 	a, b := newStore(t, o, redisstore.WithLease(lease)), newStore(t, o, redisstore.WithLease(lease))
 	g := mustSave(t, a, record(0, "first"))
 	unlock := mustLock(t, a)
@@ -275,7 +280,7 @@ func TestRealSlow(t *testing.T) {
 		t.Error("Save while the server was paused succeeded")
 	}
 	unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		unlock, err := b.Lock(ctx, key)
