@@ -21,9 +21,10 @@ func TestRefusedInOtherWords(t *testing.T) {
 		"a code of its own": {authtest.Answer(400, json, `{"code":400,"error_code":"refresh_token_not_found","msg":"Invalid Refresh Token"}`), 1, false},
 		"a detail":          {authtest.Answer(401, json, `{"detail":"Token is not valid"}`), 1, false},
 		"a sentence":        {authtest.Answer(400, json, `{"error":"Invalid refresh token"}`), 1, false},
-		"an object":         {authtest.Answer(400, json, `{"error":{"code":"x"}}`), 1, true},
-		"not found":         {authtest.Answer(404, json, `{"message":"session not found"}`), 2, true},
-		"nothing":           {authtest.Answer(400, json, ``), 2, true},
+		"invalid_request, obot-platform/obot#7501": {authtest.Answer(400, json, `{"error":"invalid_request","error_description":"Obot: refresh_token is invalid"}`), 1, true},
+		"an object": {authtest.Answer(400, json, `{"error":{"code":"x"}}`), 1, true},
+		"not found": {authtest.Answer(404, json, `{"message":"session not found"}`), 2, true},
+		"nothing":   {authtest.Answer(400, json, ``), 2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
