@@ -17,7 +17,7 @@ import (
 // clientAuth is how c authenticates at srv.
 func (e *endpoint) clientAuth(c *Client, srv *Server) ClientAuth {
 	method := chooseClientAuth(c, srv)
-	if seen := e.ways.Load(); seen != nil && method == ClientAuth(secretAuth(clientsecret.Basic)) {
+	if seen := e.ways.Load(); seen != nil && otherWays(method, c, srv) != nil {
 		if way, ok := seen.Load(wayKey(c, srv)); ok {
 			return way.(secretAuth)
 		}
@@ -29,16 +29,15 @@ func wayKey(c *Client, srv *Server) string { return srv.Issuer + " " + c.ID }
 
 // proving sends a request in which c proves itself. A server that takes the
 // secret in a header (RFC 6749 section 2.3.1) may refuse a good one all the same:
-// some list that method and do not know it, some do not decode it. Then the
+// some list that method and do not know it, some do not decode it, and some want the
+// secret that they gave to a client which they registered without any method. Then the
 // request is sent again in the other ways that can be meant. The server has not
 // looked at the rest of it, so that nothing is spent. What worked is remembered.
 func (e *endpoint) proving(srv *Server, c *Client, post func() (*http.Response, sent, error)) (*http.Response, sent, error) {
 	resp, s, err := post()
-	if err != nil || c.Secret == "" || e.clientAuth(c, srv) != ClientAuth(secretAuth(clientsecret.Basic)) {
-		return resp, s, err
-	}
-	ways := otherWays(c, srv)
-	if len(ways) == 0 {
+	method := chooseClientAuth(c, srv)
+	ways := otherWays(method, c, srv)
+	if err != nil || len(ways) == 0 || e.clientAuth(c, srv) != method {
 		return resp, s, err
 	}
 	if e.ways.Load() == nil {
@@ -64,24 +63,38 @@ func (e *endpoint) proving(srv *Server, c *Client, post func() (*http.Response, 
 	return resp, s, err
 }
 
-// otherWays are those in which a server may take a secret that it refuses in the
-// header: in the form, if it lists that, and in the header without the form
-// encoding of RFC 6749 section 2.3.1, which RFC 7617 does not have (Snowflake).
-func otherWays(c *Client, srv *Server) (ways []secretAuth) {
-	if slices.Contains(srv.TokenEndpointAuthMethodsSupported, clientsecret.Post) {
+// otherWays are those in which a server may take a secret when it refuses method, if
+// nobody has set that: in the form, if it lists that, and in the header without the form
+// encoding of RFC 6749 section 2.3.1, which RFC 7617 does not have (Snowflake). A
+// client that was registered with "none", and given a secret all the same (Figma), has
+// it sent as the server lists.
+func otherWays(method ClientAuth, c *Client, srv *Server) (ways []secretAuth) {
+	listed := srv.TokenEndpointAuthMethodsSupported
+	switch {
+	case c.Secret == "" || c.Auth != nil:
+	case method == ClientAuth(secretAuth(clientsecret.None)):
 		ways = append(ways, clientsecret.Post)
-	}
-	if clientsecret.Encoded(c.ID, c.Secret) {
-		ways = append(ways, clientsecret.Plain)
+		if slices.Contains(listed, clientsecret.Basic) && !slices.Contains(listed, clientsecret.Post) {
+			ways[0] = clientsecret.Basic
+		}
+	case method == ClientAuth(secretAuth(clientsecret.Basic)):
+		if slices.Contains(listed, clientsecret.Post) {
+			ways = append(ways, clientsecret.Post)
+		}
+		if clientsecret.Encoded(c.ID, c.Secret) {
+			ways = append(ways, clientsecret.Plain)
+		}
 	}
 	return ways
 }
 
-// refusesProof reports whether the client is refused: by a 401, or by a 400 that
-// says so. The response can be read after that.
+// refusesProof reports whether the client is refused: by a 401 that is not about something
+// else, or by another refusal that says so. The response can be read after that.
 func refusesProof(resp *http.Response) (bool, error) {
-	if resp.StatusCode != http.StatusBadRequest {
-		return resp.StatusCode == http.StatusUnauthorized, nil
+	switch resp.StatusCode {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusUnprocessableEntity:
+	default:
+		return false, nil
 	}
 	body, err := httpx.ReadBody(resp.Body)
 	_ = resp.Body.Close()
@@ -89,7 +102,10 @@ func refusesProof(resp *http.Response) (bool, error) {
 		return false, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return wire.ReadRefusal(body).Code == "invalid_client", nil
+	r := wire.ReadRefusal(body)
+	said := strings.ReplaceAll(strings.ToLower(r.Description), "_", " ")
+	return r.Code == "invalid_client" || resp.StatusCode == http.StatusUnauthorized && !wire.Registered(r.Code) ||
+		strings.Contains(said, "client secret") || strings.Contains(said, "client id"), nil
 }
 
 // advise says in e what to set when the client's authentication may be what the

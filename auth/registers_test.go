@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -452,6 +453,89 @@ func TestSecretThatIsNotDecoded(t *testing.T) {
 					if uses > 1 {
 						t.Error("a refresh token was spent twice")
 					}
+				}
+			})
+		})
+	}
+}
+
+// A server that registers a client with the method "none", gives it a secret all the
+// same and wants it, as Figma, Supabase and OpenMetadata did (NousResearch/hermes-agent#73141,
+// NousResearch/hermes-agent#29680, open-metadata/OpenMetadata#28552).
+//
+//compat:client a secret for a client that is registered with the method "none" (Figma)
+//compat:default sent after a refusal without it, and remembered
+//compat:attack same
+func TestSecretOfAPublicClient(t *testing.T) {
+	const secret = "s3cret-of-a-public-client"
+	for name, tt := range map[string]struct {
+		listed  []string
+		status  int
+		refusal string
+		given   string   // by the registration
+		sent    []string // the login, and a refresh
+		ok      bool
+	}{
+		"Figma":               {[]string{"client_secret_basic", "client_secret_post", "none"}, 400, `{"error":true,"status":400,"message":"Client secret is required"}`, secret, []string{"none", "post", "post"}, true},
+		"Supabase":            {[]string{"client_secret_post", "none"}, 422, `{"message":"Required parameter: client_secret"}`, secret, []string{"none", "post", "post"}, true},
+		"OpenMetadata":        {nil, 401, `{"error":"invalid_client","error_description":"Client secret required"}`, secret, []string{"none", "post", "post"}, true},
+		"in the header only":  {[]string{"client_secret_basic", "none"}, 401, ``, secret, []string{"none", "basic", "basic"}, true},
+		"no secret":           {[]string{"client_secret_post", "none"}, 400, `{"error":"invalid_client"}`, "", []string{"none", "none"}, false}, // asked for again once, as a client that is new
+		"refused for another": {[]string{"client_secret_post", "none"}, 401, `{"error":"invalid_grant","error_description":"code expired"}`, secret, []string{"none"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{Metadata: func(doc map[string]any) {
+					delete(doc, "token_endpoint_auth_methods_supported")
+					if tt.listed != nil {
+						doc["token_endpoint_auth_methods_supported"] = tt.listed
+					}
+				}}, authtest.Protection{})
+				var sent []string
+				register := k.editing(func(doc map[string]any) {
+					doc["token_endpoint_auth_method"] = "none"
+					if tt.given != "" {
+						doc["client_secret"] = tt.given
+					}
+				})
+				_, client := k.wired(func(r *http.Request) (*http.Response, error) {
+					if r.URL.String() != k.srv.Endpoint(authtest.TokenEndpoint) {
+						return register.Transport.RoundTrip(r)
+					}
+					body, err := io.ReadAll(r.Body)
+					if err != nil {
+						return nil, err
+					}
+					form, err := url.ParseQuery(string(body))
+					if err != nil {
+						return nil, err
+					}
+					id, password, basic := r.BasicAuth()
+					how := "none"
+					switch {
+					case basic && password == secret:
+						how = "basic"
+						r.Header.Del("Authorization")
+						form.Set("client_id", id)
+					case form.Get("client_secret") == secret:
+						how = "post"
+						form.Del("client_secret")
+					}
+					if sent = append(sent, how); how == "none" {
+						return answer(tt.status, "application/json", tt.refusal), nil
+					}
+					r.Body, r.ContentLength = io.NopCloser(strings.NewReader(form.Encode())), int64(len(form.Encode())) // as the kit registered it
+					return nil, nil
+				})
+				cfg := k.discovered()
+				cfg.HTTPClient = client
+				m := k.manager(cfg)
+				_, err := m.Authorize(t.Context())
+				if err == nil {
+					_, err = m.Refresh(t.Context())
+				}
+				if (err == nil) != tt.ok || !slices.Equal(sent, tt.sent) {
+					t.Errorf("%v, sent by %q, want %q", err, sent, tt.sent)
 				}
 			})
 		})
