@@ -138,9 +138,11 @@ func TestLinesAndEventsSayWhatTheyAreAbout(t *testing.T) {
 	log := new(said)
 	var events []auth.Event
 	bubble(t, func(t *testing.T) {
-		k := newKit(t, authtest.Config{}, authtest.Protection{Scopes: []string{"read"}})
+		k := newKit(t, authtest.Config{ClientIDMetadata: true}, authtest.Protection{Scopes: []string{"read"}})
+		k.srv.Inject(authtest.AuthorizeEndpoint, authtest.Status(400), authtest.Status(400)) // to the metadata document
 		s := new(store)
 		cfg := k.discovered()
+		cfg.ClientMetadataURL = "https://client.example.com/oauth/metadata.json"
 		cfg.Resource, cfg.Store, cfg.NoIdleRefresh = "", s, true
 		cfg.Logger = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		p := k.pool(auth.PoolConfig{Config: always(cfg), Store: s, EventSubject: func(subject string) string { return "hash of " + subject }})

@@ -56,7 +56,7 @@ func (c *clients) get(ctx context.Context, resource string, srv *Server, rec *Re
 	switch known, err := c.known(srv, rec); {
 	case err != nil:
 		return nil, nil, err
-	case known != nil && (c.configured.ID != "" || takes(srv, c.ours.method())):
+	case known != nil && (c.configured.ID != "" || takes(srv, c.ours.method()) && !c.refusedDocument(srv)):
 		theirs := *known // a grant of the program gets it
 		return &theirs, nil, nil
 	}
@@ -212,9 +212,15 @@ func (c *clients) known(srv *Server, rec *Record) (*Client, error) {
 		if err := c.credentials.check(srv, provenBy("", c.ours.metadataAuth)); err != nil {
 			return nil, err
 		}
-		return &Client{ID: c.ours.metadataURL, Issuer: srv.Issuer, Auth: c.ours.metadataAuth}, nil
+		return &Client{ID: c.ours.metadataURL, Issuer: srv.Issuer, Auth: c.ours.metadataAuth, document: true}, nil
 	}
 	return nil, nil
+}
+
+// refusedDocument reports whether srv refused the metadata document a short time ago, and
+// registers clients.
+func (c *clients) refusedDocument(srv *Server) bool {
+	return srv.RegistrationEndpoint != "" && c.seen().Hopeless(srv.Issuer, c.ours.metadataURL, wallNow())
 }
 
 // method is how a client with a metadata document authenticates: what the

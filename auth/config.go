@@ -80,8 +80,8 @@ type Config struct {
 	// (draft-ietf-oauth-client-id-metadata-document), which is its identifier
 	// at servers that support that; ClientMetadataAuth is how it authenticates
 	// then: that takes a Client.Issuer or Server, see TrustDiscovery. Without a
-	// Client it is preferred to registration on demand. Default: none, and no
-	// authentication.
+	// Client it is preferred to registration on demand, for a login until the server
+	// refuses it. Default: none, and no authentication.
 	ClientMetadataURL  string
 	ClientMetadataAuth ClientAuth
 
@@ -227,6 +227,7 @@ type Client struct {
 	method       string // from the registration response
 	registration *registration.Client
 	fresh        bool // registered for this use
+	document     bool // ID is the URL of its metadata document
 }
 
 // shared is what all managers of one configuration have in common. It is

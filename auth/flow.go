@@ -83,9 +83,11 @@ func (f *Flow) Client(ctx context.Context, want registration.Metadata) (*Client,
 
 // Suspect reports whether the server may refuse the client c, which [Flow.Client]
 // returned: it was registered on demand some time ago, and nothing has shown since that
-// the server knows it. A grant that opens a window finds out first. If the server
-// refuses, Authorize returns an *[AuthorizationError] with the code "invalid_client":
-// the manager drops the registration and calls Authorize once more.
+// the server knows it; or it is a metadata document that the server has not taken yet. A
+// grant that opens a window finds out first. If the server refuses, Authorize returns an
+// *[AuthorizationError] with the code "invalid_client": the manager drops the
+// registration, or registers a client in place of the document, and calls Authorize once
+// more.
 func (f *Flow) Suspect(c *Client) bool {
 	return f.use.suspect(f.Server, c)
 }

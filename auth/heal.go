@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/mcptokens/mcptokens/auth/registration"
 )
@@ -22,12 +23,17 @@ func (u *use) confirm(issuer string, err error) error {
 func (u *use) known(issuer string) {
 	if reg := u.registered(); reg != nil {
 		u.clients.seen().Known(issuer, reg.ClientID, wallNow())
+	} else if u.client != nil && u.client.document {
+		u.clients.seen().Known(issuer, u.client.ID, wallNow())
 	}
 }
 
 // suspect: see [Flow.Suspect].
 func (u *use) suspect(srv *Server, c *Client) bool {
 	seen, now := u.clients.seen(), wallNow()
+	if c.document { // refused where the port of a redirect URI is compared
+		return srv.RegistrationEndpoint != "" && !seen.Certain(srv.Issuer, c.ID, now) && (u.rec.Token == nil || u.rec.Token.RefreshToken == "")
+	}
 	return c.registration != nil && !c.fresh && !seen.Hopeless(srv.Issuer, c.ID, now) &&
 		!u.renewable(c.registration) && !seen.Certain(srv.Issuer, c.ID, now)
 }
@@ -44,6 +50,9 @@ func (u *use) renewable(reg *registration.Client) bool {
 // the same use can be tried once more, with a client registered now; nil if not.
 func (o *obtainer) heal(ctx context.Context, flow *Flow, err error) *Record {
 	u, issuer := flow.use, flow.Server.Issuer
+	if u.client != nil && u.client.document {
+		return o.withoutDocument(ctx, flow, err)
+	}
 	reg := u.registered()
 	var first *unconfirmed
 	if reg == nil || errors.As(err, &first) {
@@ -76,4 +85,19 @@ func (o *obtainer) heal(ctx context.Context, flow *Flow, err error) *Record {
 		return nil // nobody is there
 	}
 	return &rec
+}
+
+// withoutDocument is heal for a client with a metadata document. A server that lists
+// support may refuse it all the same: Linear, and fastmcp for a while, compare the
+// redirect URIs of the document with the port. A client is registered then, if the
+// server does that, for the time that [standing.Book] remembers.
+func (o *obtainer) withoutDocument(ctx context.Context, flow *Flow, err error) *Record {
+	u, issuer := flow.use, flow.Server.Issuer
+	seen := o.clients.seen()
+	if !o.grant.Interactive() || flow.Server.RegistrationEndpoint == "" || !refusesClient(err) || seen.Certain(issuer, u.client.ID, wallNow()) {
+		return nil
+	}
+	seen.InVain(issuer, u.client.ID, wallNow())
+	o.trace.Say(ctx, "client ID metadata document of no use here; a client is registered instead", err, slog.String("issuer", issuer))
+	return u.rec
 }

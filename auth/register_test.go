@@ -187,6 +187,86 @@ func TestClientMetadataDocument(t *testing.T) {
 	}
 }
 
+// A server that supports the documents may refuse one: fastmcp and Linear compared the
+// redirect URIs in it with the port of the listener (PrefectHQ/fastmcp#3588,
+// anthropics/claude-code#37767).
+//
+//compat:client a client ID metadata document that is refused
+//compat:default seen before a window opens, and a client is registered instead, where the server does that
+//compat:attack same
+func TestMetadataDocumentIsRefused(t *testing.T) {
+	const document = "https://client.example.com/oauth/metadata.json"
+	refuse := func(status int, contentType, body string) func(int) *http.Response {
+		return func(int) *http.Response { return answer(status, contentType, body) }
+	}
+	for name, tt := range map[string]struct {
+		look    func(n int) *http.Response // nil: the server's own answer
+		token   bool                       // refused there
+		closed  bool                       // the server registers nobody
+		windows []bool                     // of two logins: as the document's client
+		ok      bool
+		looks   int
+	}{
+		"with a page":           {look: refuse(400, "text/html", "<h1>Invalid client</h1>"), windows: []bool{false, false}, ok: true, looks: 2},
+		"with JSON":             {look: refuse(400, "application/json", `{"error":"invalid_request","error_description":"Redirect URI does not match CIMD redirect_uris."}`), windows: []bool{false, false}, ok: true, looks: 2},
+		"at the token endpoint": {token: true, windows: []bool{true, false, false}, ok: true, looks: 1},
+		"once": {look: func(n int) *http.Response {
+			if n == 1 {
+				return answer(400, "text/html", "<h1>Try again</h1>")
+			}
+			return nil
+		}, windows: []bool{true, true}, ok: true, looks: 2},
+		"not":                 {windows: []bool{true, true}, ok: true, looks: 1},
+		"without another way": {look: refuse(400, "text/html", "<h1>Invalid client</h1>"), closed: true, windows: []bool{true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{ClientIDMetadata: true, NoRegistration: tt.closed}, authtest.Protection{})
+				p, looks := k.asked(0), 0
+				_, client := k.wired(func(r *http.Request) (*http.Response, error) {
+					at, _, _ := strings.Cut(r.URL.String(), "?")
+					switch {
+					case at == k.srv.Endpoint(authtest.AuthorizeEndpoint) && r.URL.Query().Get("client_id") == document:
+						if looks++; tt.look != nil {
+							return tt.look(looks), nil
+						}
+					case at == k.srv.Endpoint(authtest.TokenEndpoint) && tt.token:
+						if err := r.ParseForm(); err != nil {
+							return nil, err
+						}
+						if r.PostForm.Get("client_id") == document {
+							return answer(401, "application/json", `{"error":"invalid_client"}`), nil
+						}
+						body := r.PostForm.Encode()
+						r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+					}
+					return nil, nil
+				})
+				cfg := k.bothering(p)
+				cfg.ClientMetadataURL, cfg.HTTPClient = document, client
+				m := k.manager(cfg)
+				_, err := m.Authorize(t.Context())
+				if err == nil {
+					err = k.relogin(m)
+				}
+				if tt.ok != (err == nil) && !tt.closed {
+					t.Error(err)
+				}
+				var windows []bool
+				for i := range p.browsers() {
+					windows = append(windows, p.visit(i).Get("client_id") == document)
+				}
+				if tt.closed {
+					windows = windows[:1] // the kit takes it
+				}
+				if !slices.Equal(windows, tt.windows) || looks != tt.looks {
+					t.Errorf("windows %v after %d looks, want %v and %d", windows, looks, tt.windows, tt.looks)
+				}
+			})
+		})
+	}
+}
+
 // No way to a client is a mistake in the configuration, and says what to do.
 func TestNoClient(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -34,7 +34,6 @@ func TestSettingsAreNeeded(t *testing.T) {
 		{authtest.GitHubApp(), "Client", noClient, []string{"Config.Client.ID", "does not register clients"}},
 		{authtest.Google(), "Secret", func(c *auth.Config) { c.Client.Secret = "" }, []string{"invalid_client"}},
 		{authtest.Keycloak(), "Client", noClient, []string{"insufficient_scope", "Trusted Hosts"}},
-		{authtest.Linear(), "an empty ClientMetadataURL", func(c *auth.Config) { c.ClientMetadataURL = "https://app.example.com/client.json" }, []string{"400"}},
 		{authtest.Entra(), "NoResource", withResource, []string{"AADSTS9010010", "Config.Requests.Resource"}},
 		{authtest.Entra(), "CodeChallengeMethodsSupported", func(c *auth.Config) { c.Server.CodeChallengeMethodsSupported = nil }, []string{"CodeChallengeMethodsSupported"}},
 		{authtest.Entra(), "prompt", func(c *auth.Config) { c.Requests.Authorization = nil }, []string{"AADSTS90094", `Config.Requests.Authorization["prompt"]`}},
