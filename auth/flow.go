@@ -165,9 +165,11 @@ func (f *Flow) exchange(ctx context.Context, c *Client, form url.Values) (*Token
 // under the context that it returns.
 func (f *Flow) AwaitUser(ctx context.Context) (_ context.Context, answered func(error)) {
 	trace, start := f.use.trace, time.Now()
+	noteTrouble(ctx, errUserAsked)
 	ctx = trace.Start(ctx, authtrace.UserStart{Issuer: f.Server.Issuer, Grant: f.use.grant.Type()})
 	return httpx.WithGuard(ctx, f.use.guard(), f.use.finder.Network()), func(err error) {
 		f.use.silent = isTimeout(err)
+		noteTrouble(ctx, nil)
 		err = f.explained(err)
 		trace.End(ctx, authtrace.UserEnd{Err: err})
 		trace.Debug(ctx, "user asked", err, slog.Duration("duration", time.Since(start)))

@@ -242,7 +242,8 @@ func TestRetriesOfARefreshAreBounded(t *testing.T) {
 	})
 }
 
-// A caller who leaves while a refresh or a first token is tried again hears why.
+// A caller who leaves while a refresh or a first token is tried again, or a person is
+// asked, hears why.
 func TestWhoLeavesHearsOfTheTrouble(t *testing.T) {
 	for name, start := range map[string]func(*kit) func(context.Context) (*auth.Token, error){
 		"refresh": func(k *kit) func(context.Context) (*auth.Token, error) {
@@ -255,7 +256,11 @@ func TestWhoLeavesHearsOfTheTrouble(t *testing.T) {
 			k.srv.AddClient("service", "secret")
 			cfg.Client, cfg.Grant = auth.Client{ID: "service", Secret: "secret", Issuer: k.srv.Issuer}, grant.ClientCredentials{}
 			m := k.manager(cfg)
-			return func(ctx context.Context) (*auth.Token, error) { return m.Authorize(ctx) }
+			return m.Authorize
+		},
+		"login": func(k *kit) func(context.Context) (*auth.Token, error) {
+			m := k.manager(k.bothering(k.asked(5 * time.Minute)))
+			return m.Authorize
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -266,8 +271,12 @@ func TestWhoLeavesHearsOfTheTrouble(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
 				_, err := get(ctx)
-				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "tried again after: token request") {
-					t.Errorf("error %v", err)
+				want := "; so far: token request"
+				if name == "login" {
+					want = "; so far: the user was asked to log in and has not answered"
+				}
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v, want %q", err, want)
 				}
 				var token *auth.TokenError
 				if errors.As(err, &token) {

@@ -4,18 +4,28 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/mcptokens/mcptokens/internal/errtext"
 )
 
-// trouble is why the newest attempt of an operation failed that goes on trying:
-// callers who leave before its end are told.
+// trouble is what keeps an operation that goes on: its newest attempt failed, or it
+// waits for a person. Callers who leave before its end are told.
 type trouble struct{ why atomic.Pointer[error] }
 
 type troubleKey struct{}
 
-// noteTrouble notes why an attempt failed that is made again.
-func noteTrouble(ctx context.Context, err error) {
-	if t, ok := ctx.Value(troubleKey{}).(*trouble); ok {
-		t.why.Store(&err)
+var errUserAsked = errtext.New("the user was asked to log in and has not answered")
+
+// noteTrouble notes what keeps the operation of ctx; nil: no longer.
+func noteTrouble(ctx context.Context, why error) {
+	t, ok := ctx.Value(troubleKey{}).(*trouble)
+	switch {
+	case !ok:
+	case why == nil:
+		t.why.Store(nil)
+	default:
+		kept := why // alone on the heap
+		t.why.Store(&kept)
 	}
 }
 
@@ -25,7 +35,7 @@ func (t *trouble) gaveUp(ctx context.Context) error {
 	if why == nil {
 		return gaveUp(ctx)
 	}
-	return fmt.Errorf("auth: gave up waiting for a token: %w; it is being tried again after: %s", ctx.Err(), safeCause(*why))
+	return fmt.Errorf("auth: gave up waiting for a token: %w; so far: %s", ctx.Err(), safeCause(*why))
 }
 
 func gaveUp(ctx context.Context) error {

@@ -229,6 +229,19 @@ func TestStdioStartFails(t *testing.T) {
 	}
 }
 
+// Nobody logs in for a server that is not installed.
+func TestStdioNoSuchCommand(t *testing.T) {
+	src := &countingSource{token: &auth.Token{AccessToken: "granted"}}
+	s := mcpgo.NewStdio(src, "no-such-program", nil, mcpgo.WithTokenVariable("TOKEN"))
+	defer s.Close()
+	if err := s.Start(t.Context()); !errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("got %v, want exec.ErrNotFound", err)
+	}
+	if src.resolved != 0 {
+		t.Errorf("a token was asked for %d times", src.resolved)
+	}
+}
+
 // The transport's own file follows the token, and goes with the transport.
 func TestStdioTokenFile(t *testing.T) {
 	m := tokenManager(t, "first")

@@ -191,7 +191,7 @@ func startFleet(t *testing.T, f *fleet, opts ...CommandOption) (*Stdio, *source)
 	}
 	src := &source{}
 	src.set("one", nil)
-	s := NewStdio(src, "server", nil, append([]CommandOption{WithTokenVariable("TOKEN"), WithRestart()}, opts...)...)
+	s := NewStdio(src, "./server", nil, append([]CommandOption{WithTokenVariable("TOKEN"), WithRestart()}, opts...)...)
 	s.connect = f.connect
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -428,7 +428,7 @@ func TestRestartWaitsForTheClientsAnswer(t *testing.T) {
 func TestCloseWhileStarting(t *testing.T) {
 	src := &source{}
 	src.set("one", nil)
-	s := NewStdio(src, "server", nil, WithTokenVariable("TOKEN"), WithRestart())
+	s := NewStdio(src, "./server", nil, WithTokenVariable("TOKEN"), WithRestart())
 	f := fleet{respond: answer, starting: func() { must(t, s.Close()) }}
 	s.connect = f.connect
 	if err := s.Start(t.Context()); !errors.Is(err, mcptransport.ErrTransportClosed) {
@@ -597,7 +597,7 @@ func TestStartContextEnds(t *testing.T) {
 		f := fleet{respond: answer}
 		src := &source{}
 		src.set("one", nil)
-		s := NewStdio(src, "server", nil, WithTokenVariable("TOKEN"), WithRestart())
+		s := NewStdio(src, "./server", nil, WithTokenVariable("TOKEN"), WithRestart())
 		s.connect = f.connect
 		ctx, cancel := context.WithCancel(t.Context())
 		must(t, s.Start(ctx), s.Start(ctx))

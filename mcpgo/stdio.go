@@ -3,8 +3,11 @@ package mcpgo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -149,6 +152,9 @@ func (s *Stdio) check() error {
 
 // first starts the first process, with all that it needs.
 func (s *Stdio) first(ctx context.Context) (*child, error) {
+	if err := s.find(); err != nil {
+		return nil, err
+	}
 	token, err := startToken(ctx, s.src)
 	if err != nil {
 		return nil, err
@@ -168,6 +174,17 @@ func (s *Stdio) first(ctx context.Context) (*child, error) {
 		}
 	}
 	return s.spawn(ctx, token)
+}
+
+// find makes sure that there is such a command, before somebody logs in for it.
+func (s *Stdio) find() error {
+	if s.options.setup != nil || filepath.Base(s.name) != s.name { // there is more that says where it is
+		return nil
+	}
+	if _, err := exec.LookPath(s.name); err != nil {
+		return fmt.Errorf("mcpgo: the server cannot be started: %w", err)
+	}
+	return nil
 }
 
 // closeFile removes the token file if it is ours.
