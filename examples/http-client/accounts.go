@@ -87,8 +87,7 @@ func runCommand(ctx context.Context, name string, args []string, stdout, stderr 
 		}
 	}
 	if n := len(given); n < c.least || n > c.most {
-		fmt.Fprintf(stderr, "http-client %s: wants %s, and got %d arguments\n", name, cmp.Or(c.args, "nothing else"), n)
-		flags.Usage()
+		fmt.Fprintf(stderr, "http-client %s: wants %s, and got %d arguments; -h for help\n", name, cmp.Or(c.args, "nothing else"), n)
 		return exitUsage
 	}
 	var err error

@@ -87,8 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		flags.PrintDefaults()
 	}
 	usage := func(problem string) int {
-		fmt.Fprintln(stderr, "http-client:", problem)
-		flags.Usage()
+		fmt.Fprintf(stderr, "http-client: %s; -h for help\n", problem)
 		return 2
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {

@@ -61,6 +61,7 @@ func TestBadFlags(t *testing.T) {
 		"secret without issuer":  {"-url", "http://localhost:1/mcp", "-client-id", "x", "-client-secret", "x"},
 		"url without encryption": {"-url", "http://mcp.example.com/mcp"},
 		"timeout":                {"-timeout", "-1s"},
+		"no such command":        {"logn", "http://localhost:1/mcp"},
 		"no collector":           {"-otlp", "localhost"},
 		"picture of a server":    {"-url", "http://localhost:1/mcp", "-svg", "x.svg"},
 	} {
@@ -69,8 +70,12 @@ func TestBadFlags(t *testing.T) {
 			if status := run(t.Context(), args, &stdout, &stderr); status != 2 {
 				t.Errorf("exit status %d, want 2", status)
 			}
-			if !strings.Contains(stderr.String(), "Usage of http-client") {
-				t.Errorf("no usage in %q", stderr.String())
+			want := "-h for help"
+			if name == "unknown" {
+				want = "Usage of http-client" // package flag's
+			}
+			if !strings.Contains(stderr.String(), want) {
+				t.Errorf("no %q in %q", want, stderr.String())
 			}
 		})
 	}

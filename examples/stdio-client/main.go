@@ -81,8 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		flags.PrintDefaults()
 	}
 	usage := func(problem string) int {
-		fmt.Fprintln(stderr, "stdio-client:", problem)
-		flags.Usage()
+		fmt.Fprintf(stderr, "stdio-client: %s; -h for help\n", problem)
 		return 2
 	}
 	// A command has to stand behind --, so that its own flags are not taken for ours.

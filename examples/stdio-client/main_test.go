@@ -73,8 +73,12 @@ func TestBadFlags(t *testing.T) {
 			if status := run(t.Context(), args, &stdout, &stderr); status != 2 {
 				t.Errorf("exit status %d, want 2", status)
 			}
-			if !strings.Contains(stderr.String(), "Usage of stdio-client") {
-				t.Errorf("no usage in %q", stderr.String())
+			want := "-h for help"
+			if name == "unknown" {
+				want = "Usage of stdio-client" // package flag's
+			}
+			if !strings.Contains(stderr.String(), want) {
+				t.Errorf("no %q in %q", want, stderr.String())
 			}
 		})
 	}
