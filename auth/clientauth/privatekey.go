@@ -125,14 +125,15 @@ func (p PrivateKeyJWT) Authenticate(ctx context.Context, r *auth.ClientAuthReque
 	return nil
 }
 
-// Advice says which audience to try when a server refuses the assertion. It is
+// Advice says what to look at when a server refuses the assertion. The audience is
 // the part on which servers differ: RFC 7523 section 3 let them choose, the
 // revision of 2025 demands the issuer.
 func (p PrivateKeyJWT) Advice() string {
+	const look = "check the key that is registered, KeyID and this machine's clock; "
 	if p.Audience == AudienceEndpoint {
-		return "the assertion was made for the token endpoint; if the server wants its issuer, set PrivateKeyJWT.Audience to AudienceIssuer"
+		return look + "the assertion was made for the token endpoint; if the server wants its issuer, set PrivateKeyJWT.Audience to AudienceIssuer"
 	}
-	return "the assertion was made for the issuer; if the server wants its token endpoint, set PrivateKeyJWT.Audience to AudienceEndpoint"
+	return look + "the assertion was made for the issuer; if the server wants its token endpoint, set PrivateKeyJWT.Audience to AudienceEndpoint"
 }
 
 func (p PrivateKeyJWT) signingMethod() (jwt.SigningMethod, error) {
