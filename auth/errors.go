@@ -310,7 +310,7 @@ type RejectedError struct {
 func (e *RejectedError) Error() string {
 	at := e.NextAttempt.UTC().Format(time.RFC3339)
 	if e.Operation != "" {
-		return fmt.Sprintf("auth: %s rejected %q with a token that it should accept; the server may mean this request. Next attempt at %s",
+		return fmt.Sprintf("auth: %s rejected %q with a token that it should accept; the server may mean this request, or its audience, keys or clock are wrong. Next attempt at %s",
 			shown.Text(e.Resource), shown.Text(e.Operation), at)
 	}
 	return fmt.Sprintf("auth: %s rejected %d fresh tokens in a row; check its audience, keys and clock. Next attempt at %s", shown.Text(e.Resource), e.Rejections, at)
