@@ -185,7 +185,10 @@ func TestLinesAndEventsSayWhatTheyAreAbout(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = source.FinishLogin(t.Context(), kept, url.Values{"state": {"forged"}})
-		if _, _, err := source.BeginLogin(t.Context(), "ftp://no.browser", ""); err == nil {
+		service := cfg
+		service.Grant = grant.ClientCredentials{}
+		services := k.pool(auth.PoolConfig{Config: always(service), Store: s, EventSubject: func(subject string) string { return "hash of " + subject }})
+		if _, _, err := services.Source("alice", k.res.URL).BeginLogin(t.Context(), callback, ""); err == nil {
 			t.Fatal("a login began")
 		}
 		k.give(p, "alice")

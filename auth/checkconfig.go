@@ -87,7 +87,7 @@ func (c Config) withDefaults(network *httpx.Policy) (Config, error) {
 	if c.Scopes = normalizeScopes(c.Scopes); slices.ContainsFunc(c.Scopes, func(s string) bool { return !isScope(s) }) {
 		return c, &ConfigError{"Config.Scopes", notScopes}
 	}
-	if c.ScopeRules.NoOfflineAccess && slices.Contains(c.Scopes, offlineAccess) {
+	if c.ScopeRules.NoOfflineAccess && hasOffline(c.Scopes) {
 		return c, &ConfigError{"Config.Scopes", "has offline_access, which ScopeRules.NoOfflineAccess declines; remove one of them"}
 	}
 	var err error

@@ -49,7 +49,7 @@ func (m *Manager) explain(d lifecycle.Decision, n lifecycle.Need, a asked) error
 		return &RejectedError{Resource: m.vault.canonical, Operation: n.Operation, Rejections: d.Count, NextAttempt: d.RetryAt}
 	}
 	var te *TokenError
-	if m.cfg.obtainer.grant == nil && errors.As(d.Err, &te) && te.class == lifecycle.RefusedRequest && (te.unclear || te.Code == "invalid_request" || te.Code != "" && !wire.Registered(te.Code)) {
+	if m.cfg.obtainer.grant == nil && errors.As(d.Err, &te) && te.class == lifecycle.RefusedRequest && (te.unclear || te.Code == "invalid_request" && te.set == "" || te.Code != "" && !wire.Registered(te.Code)) {
 		// A refusal in a server's own words, or without any, twice: most likely the refresh
 		// token's. Obot, Metabase and FlowFuse say invalid_request for that. It is kept, and
 		// tried again in pauses.

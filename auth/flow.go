@@ -75,8 +75,8 @@ func (f *Flow) Client(ctx context.Context, want registration.Metadata) (*Client,
 		return nil, err
 	}
 	f.use.client, f.use.unsaved = c, unsaved
-	if reg := c.registration; reg != nil && slices.Contains(reg.DeclinedScopes, offlineAccess) {
-		f.Scopes = slices.DeleteFunc(slices.Clone(f.Scopes), func(s string) bool { return s == offlineAccess })
+	if reg := c.registration; reg != nil && hasOffline(reg.DeclinedScopes) {
+		f.Scopes = lessOffline(f.Scopes)
 	}
 	return c, nil
 }
@@ -187,7 +187,7 @@ var errConsent = errtext.New(`the request had prompt=consent, which goes with of
 // askedForConsent reports whether the grant added a prompt of its own.
 func (f *Flow) askedForConsent() bool {
 	_, set := f.Requests.Authorization["prompt"]
-	return !set && f.use.grant.Type() == "authorization_code" && slices.Contains(f.Scopes, offlineAccess)
+	return !set && f.use.grant.Type() == "authorization_code" && hasOffline(f.Scopes)
 }
 
 // explained returns an error of a grant that says which step failed as it is,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -191,8 +190,8 @@ func (o *obtainer) selectScopes(ctx context.Context, target resource, place *fin
 	scopes := unionScopes(o.asks.configured(), grantedScopes(rec), rec.Requested, extra)
 	scopes, _ = boundedScopes(scopes, initial)
 	scopes = o.asks.allowed(scopes)
-	if o.known().has(habit{of: withoutOffline, issuer: place.Server.Issuer}) && !slices.Contains(o.asks.configured(), offlineAccess) {
-		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == offlineAccess })
+	if o.known().has(habit{of: withoutOffline, issuer: place.Server.Issuer}) && !hasOffline(o.asks.configured()) {
+		scopes = lessOffline(scopes)
 	}
 	// A refresh token is asked for where the server has a scope for it. Alone
 	// it would turn "no scope: your default" into "this scope only".
@@ -203,7 +202,7 @@ func (o *obtainer) selectScopes(ctx context.Context, target resource, place *fin
 }
 
 func (o *obtainer) addsOfflineAccess(place *finder.Place) bool {
-	return o.grant.Interactive() && !o.known().has(habit{of: withoutOffline, issuer: place.Server.Issuer}) && len(o.asks.allowed(offlineScope)) > 0 && slices.Contains(place.Server.ScopesSupported, offlineAccess)
+	return o.grant.Interactive() && !o.known().has(habit{of: withoutOffline, issuer: place.Server.Issuer}) && len(o.asks.allowed(offlineScope)) > 0 && hasOffline(place.Server.ScopesSupported)
 }
 
 // sparesOffline reports whether to use the grant once more, without offline_access,
@@ -211,8 +210,8 @@ func (o *obtainer) addsOfflineAccess(place *finder.Place) bool {
 // hand needs it assigned at Keycloak, for instance. The session is shorter without it,
 // and there is none with it. That is remembered, unless it does not help.
 func (o *obtainer) sparesOffline(flow *Flow, err error, again bool) bool {
-	if refusesOffline(err) && slices.Contains(flow.Scopes, offlineAccess) &&
-		!slices.Contains(o.asks.configured(), offlineAccess) && !slices.Contains(flow.use.rec.Requested, offlineAccess) {
+	if refusesOffline(err) && hasOffline(flow.Scopes) &&
+		!hasOffline(o.asks.configured()) && !hasOffline(flow.use.rec.Requested) {
 		o.known().set(habit{of: withoutOffline, issuer: flow.Server.Issuer}, true)
 		return !again
 	}

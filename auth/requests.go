@@ -91,7 +91,7 @@ const consentTime = time.Hour
 // does without: a server that gives no refresh token then is asked for consent when
 // the token has expired.
 func (r Requests) after(refused *LoginRefusal, issuer string) Requests {
-	if refused == nil || refused.Issuer != issuer || !slices.Contains(refused.Scopes, offlineAccess) || wallNow().Sub(refused.At).Abs() > consentTime {
+	if refused == nil || refused.Issuer != issuer || !hasOffline(refused.Scopes) || wallNow().Sub(refused.At).Abs() > consentTime {
 		return r
 	}
 	if _, has := r.Authorization["prompt"]; has {

@@ -11,6 +11,16 @@ const offlineAccess = "offline_access"
 
 var offlineScope = []string{offlineAccess}
 
+// hasOffline reports whether scopes have offline_access.
+//
+//go:noinline
+func hasOffline(scopes []string) bool { return slices.Contains(scopes, offlineAccess) }
+
+// lessOffline returns scopes without offline_access.
+func lessOffline(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == offlineAccess })
+}
+
 // ScopeRules says which scopes are asked for of those that servers name. The
 // zero value asks for all.
 type ScopeRules struct {
@@ -43,10 +53,10 @@ func (a *asks) choose(named []string) []string {
 
 // allowed leaves out what is never asked for.
 func (a *asks) allowed(scopes []string) []string {
-	if a == nil || !a.rules.NoOfflineAccess || !slices.Contains(scopes, offlineAccess) {
+	if a == nil || !a.rules.NoOfflineAccess || !hasOffline(scopes) {
 		return scopes
 	}
-	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == offlineAccess })
+	return lessOffline(scopes)
 }
 
 // declined reports whether the rules leave nothing of a challenge that the token

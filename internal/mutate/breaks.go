@@ -207,7 +207,7 @@ var promises = []promise{
 		{"an issuer has dot segments", "internal/httpx/url.go", `if segment == "." || segment == ".." {`, `if segment == "." {`, "internal/httpx.TestHasDotSegment"},
 	}},
 	{`a server that fails or throttles makes clients storm it, or stop for a century`, []edit{
-		{"a secret is tried in every way whatever the server says", "auth/proving.go", `return resp.StatusCode == http.StatusUnauthorized, nil`, `return true, nil`, "auth.TestSecretThatIsNotDecoded"},
+		{"a secret is tried in every way whatever the server says", "auth/proving.go", "default:\n\t\treturn false, nil", "default:\n\t\treturn true, nil", "auth.TestSecretThatIsNotDecoded"},
 		{"a token endpoint stops clients for ever", "auth/retry.go", `return min(httpx.RetryAfter(h, time.Now()), maxRetryAfter)`, `return httpx.RetryAfter(h, time.Now())`, "auth.TestRetryAfter"},
 		{"discovery stops clients for ever", "auth/retry.go", `min(found.RetryAfter, maxRetryAfter)`, `found.RetryAfter`, "auth.TestRetryAfterIsCapped"},
 		{"registration stops clients for ever", "auth/retry.go", `min(registered.RetryAfter, maxRetryAfter)`, `registered.RetryAfter`, "auth.TestRetryAfterIsCapped"},

@@ -71,7 +71,9 @@ func (s StepUp) key() string {
 	if len(s.Scopes) == 0 {
 		return "operation " + s.Operation
 	}
-	return "scopes " + strings.Join(slices.Compact(slices.Sorted(slices.Values(s.Scopes))), " ")
+	scopes := slices.Clone(s.Scopes)
+	slices.Sort(scopes)
+	return "scopes " + strings.Join(slices.Compact(scopes), " ")
 }
 
 // Verdict is whether an upgrade may begin.
@@ -173,8 +175,7 @@ func (s *StepUps) Failed(ask StepUp, err error) {
 // for a person.
 func (s *StepUps) Pending(ask StepUp) {
 	if e := s.sets[ask.key()]; e != nil {
-		e.tokens = slices.DeleteFunc(e.tokens, func(token uint32) bool { return token == ask.Token })
-		e.joined = slices.DeleteFunc(e.joined, func(token uint32) bool { return token == ask.Token })
+		e.tokens, e.joined = less(e.tokens, ask.Token), less(e.joined, ask.Token)
 		if e.attempts() == 0 && e.limit == nil {
 			delete(s.sets, ask.key())
 		}
@@ -187,6 +188,16 @@ type Limit struct {
 	Attempts int
 	Until    time.Time
 	Granted  bool
+}
+
+// less returns tokens without one of them.
+func less(tokens []uint32, one uint32) (kept []uint32) {
+	for _, t := range tokens {
+		if t != one {
+			kept = append(kept, t)
+		}
+	}
+	return kept
 }
 
 // Limits returns those in force, to be stored.

@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"slices"
 	"time"
 )
 
@@ -22,17 +21,20 @@ const (
 // nanoseconds. What a server names, scopes or anything else, makes no difference.
 type windows []int64
 
-// current drops, in place, what is more than a day old, or after now because the
+// current are those that are no more than a day old, nor after now because the
 // clock was set back.
-func (w windows) current(now time.Time) windows {
-	return slices.DeleteFunc(w, func(at int64) bool {
-		return !span{at, at + int64(24*time.Hour)}.holds(now)
-	})
+func (w windows) current(now time.Time) (kept windows) {
+	for _, at := range w {
+		if (span{at, at + int64(24*time.Hour)}).holds(now) {
+			kept = append(kept, at)
+		}
+	}
+	return kept
 }
 
 // next is when another one may begin; 0: now.
 func (w windows) next(now time.Time) int64 {
-	w = slices.Clone(w).current(now)
+	w = w.current(now)
 	lastHour := 0
 	for _, at := range w {
 		if at > nanos(now)-int64(time.Hour) {
@@ -57,7 +59,7 @@ func (w windows) next(now time.Time) int64 {
 
 // full reports whether one of the two limits is reached.
 func (w windows) full(now time.Time) bool {
-	w = slices.Clone(w).current(now)
+	w = w.current(now)
 	return len(w) >= daily || len(w) >= hourly && w[len(w)-hourly] > nanos(now)-int64(time.Hour)
 }
 
