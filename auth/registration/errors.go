@@ -78,8 +78,8 @@ func (e *Error) Retryable() bool {
 func hint(code string, status int) string {
 	switch code {
 	case "invalid_redirect_uri":
-		return `the server does not take these redirect URIs: use https URLs with application_type "web", ` +
-			`or http://127.0.0.1 or a scheme of your own with "native"`
+		return `the server does not take these redirect URIs: set Host of browser.Loopback to "localhost", which some take alone, ` +
+			`or use https URLs with application_type "web", or a scheme of your own with "native"`
 	case "invalid_client_metadata":
 		return "the server does not take the metadata: compare grant types, scopes and token endpoint authentication " +
 			"method with what its own metadata lists"

@@ -219,6 +219,7 @@ func TestRegisterErrors(t *testing.T) {
 		{name: "two secrets", answer: answer{status: 201, body: `{"client_id":"a","client_secret":"s","client_secret":"canary"}`}, is: httpx.ErrMalformed, text: "client_secret is there more than once"},
 		{name: "a page that looks like JSON", answer: answer{status: 200, body: `{"client_id":"canary"}<html>`}, is: httpx.ErrMalformed, text: "not a JSON object"},
 		{name: "refused with success", answer: answer{status: 200, body: `{"error":"invalid_client_metadata"}`}, code: "invalid_client_metadata", text: "grant types"},
+		{name: "redirect URI of this machine, apify/mcpc#269", answer: answer{status: 400, body: `{"error":"invalid_redirect_uri"}`}, code: "invalid_redirect_uri", text: `set Host of browser.Loopback to "localhost"`},
 		{name: "an error as an object", answer: answer{status: 400, body: `{"error":{"code":"invalid_redirect_uri","message":"by policy"}}`}, code: "invalid_redirect_uri", text: `"by policy"`},
 		{name: "wrong type", answer: answer{status: 201, body: `{"client_id":"id","client_secret":["canary"]}`}, is: httpx.ErrMalformed, text: "client_secret is not a string"},
 	}
