@@ -113,6 +113,7 @@
 //	{"code":400}                                  nothing: it is the status again
 //	message, msg, detail, title                   the description
 //	{"detail":{"error":"x","message":".."}}       code and description
+//	[{"message":".."}]                            its one element
 //	error, error_code or code twice               nothing
 //	a page; a text; an empty body                 nothing
 //

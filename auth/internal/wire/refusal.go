@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/mcptokens/mcptokens/internal/shown"
@@ -46,6 +47,7 @@ func Registered(code string) bool { return known[code] }
 // secrets are those that the server knows, and may repeat: they are removed, and
 // so are tokens that the body holds. Those of less than 6 bytes are not.
 func ReadRefusal(body []byte, secrets ...string) Refusal {
+	body = onlyOne(body)
 	if IsPage(body) {
 		return Refusal{Page: true}
 	}
@@ -54,6 +56,19 @@ func ReadRefusal(body []byte, secrets ...string) Refusal {
 		return Refusal{}
 	}
 	return refusalOf(o, secrets...)
+}
+
+// onlyOne is the element of a list that has one, and any other body as it is.
+func onlyOne(body []byte) []byte {
+	list := trim(body)
+	if len(list) == 0 || list[0] != '[' {
+		return body
+	}
+	var elements []json.RawMessage
+	if json.Unmarshal(list, &elements) != nil || len(elements) != 1 {
+		return body
+	}
+	return elements[0]
 }
 
 // refusalOf takes the first code and the first description, looked for in the

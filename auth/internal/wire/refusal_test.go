@@ -33,7 +33,14 @@ func TestReadRefusal(t *testing.T) {
 		{"message", `{"message":"no such client"}`, Refusal{Description: "no such client", Named: true}},
 		{"byte order mark", "\xef\xbb\xbf{\"error\":\"invalid_grant\"}", Refusal{Code: "invalid_grant", Named: true}},
 
+		{"a list, anthropics/claude-code#83679", `[{"logref":"59ae17fe","message":"Error : 'Fetch token call failed Bad credentials'"}]`, Refusal{Description: "Error : 'Fetch token call failed Bad credentials'", Named: true}},
+		{"a list with a code", ` [ {"error":"invalid_grant"} ]`, Refusal{Code: "invalid_grant", Named: true}},
+
 		// What only looks like a cause.
+		{"a list of two", `[{"error":"invalid_grant"},{"error":"invalid_client"}]`, Refusal{}},
+		{"a list of lists", `[[{"error":"invalid_grant"}]]`, Refusal{}},
+		{"a list of words", `["invalid_grant"]`, Refusal{}},
+		{"a list that is broken", `[{"error":"invalid_grant"}`, Refusal{}},
 		{"a number", `{"code":400}`, Refusal{}},
 		{"a number as a word", `{"code":"400"}`, Refusal{}},
 		{"a flag", `{"error":true}`, Refusal{}},
