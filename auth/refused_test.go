@@ -1,6 +1,8 @@
 package auth_test
 
 import (
+	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -81,5 +83,65 @@ func TestForeignIssuerNamesTheSetting(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A proxy passes the iss of the server behind it on (openai/codex#38944, Namecheap;
+// higgsfield-ai/cli#68). The login is refused; with that issuer and the proxy's
+// endpoints it works, and only for that iss.
+//
+//compat:finding the `iss` of a login's answer is of another server than the metadata (Namecheap)
+//compat:default refused; the error shows it and says what to set
+//compat:setting Config.Server, with endpoints
+//compat:attack same
+func TestIssOfTheServerBehind(t *testing.T) {
+	const behind = "https://auth.behind.example"
+	for name, tt := range map[string]struct {
+		iss  string // of the answer
+		edit func(k *kit, c *auth.Config)
+		ok   bool
+		says string
+	}{
+		"nothing set":          {iss: behind, says: `names "https://auth.behind.example"`},
+		"set":                  {iss: behind, edit: endpoints(behind), ok: true},
+		"set, another answers": {iss: "https://evil.example", edit: endpoints(behind), says: `names "https://evil.example"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{NoIssParameter: true, Rewrite: func(e authtest.Endpoint, _ *http.Request, a *authtest.Reply) {
+					if to, err := url.Parse(a.Header.Get("Location")); e == authtest.AuthorizeEndpoint && err == nil && to.Query().Has("code") {
+						q := to.Query()
+						q.Set("iss", tt.iss)
+						to.RawQuery = q.Encode()
+						a.Header.Set("Location", to.String())
+					}
+				}}, authtest.Protection{})
+				cfg := k.discovered()
+				if tt.edit != nil {
+					tt.edit(k, &cfg)
+				}
+				m := k.manager(cfg)
+				tok, err := m.Authorize(t.Context())
+				if err == nil {
+					tok, err = m.Refresh(t.Context())
+				}
+				switch {
+				case tt.ok && (err != nil || k.call(tok) != 200):
+					t.Errorf("%v, %v", tok, err)
+				case !tt.ok && (!errors.Is(err, auth.ErrIssuerParameter) || !strings.Contains(err.Error(), tt.says) || k.srv.Counts().Token != 0):
+					t.Errorf("%v after %d token requests", err, k.srv.Counts().Token)
+				}
+			})
+		})
+	}
+}
+
+// endpoints is the kit's server under another name.
+func endpoints(issuer string) func(k *kit, c *auth.Config) {
+	return func(k *kit, c *auth.Config) {
+		c.Server = &auth.Server{
+			Issuer: issuer, AuthorizationEndpoint: k.srv.Endpoint(authtest.AuthorizeEndpoint),
+			TokenEndpoint: k.srv.Endpoint(authtest.TokenEndpoint), RegistrationEndpoint: k.srv.Endpoint(authtest.RegistrationEndpoint),
+		}
 	}
 }
