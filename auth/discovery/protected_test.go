@@ -146,11 +146,11 @@ func TestProtectedResource(t *testing.T) {
 			requests: []string{mcpPath, mcpRoot}, err: ErrResourceMismatch, text: `for "https://other.example/mcp", not for "` + mcp + `": check Config.Resource`,
 		}, {
 			name: "for another host at the path", server: mcp,
-			pages:    map[string]page{mcpPath: {body: `{"resource":"https://canary.example/mcp"}`}, mcpRoot: {body: mcpDoc}},
+			pages:    map[string]page{mcpPath: {body: `{"resource":"https://other.example/mcp?canary"}`}, mcpRoot: {body: mcpDoc}},
 			requests: []string{mcpPath, mcpRoot}, at: mcpRoot,
 		}, {
 			name: "for another host, where the challenge says", server: mcp, challenge: elsewhere,
-			pages:    map[string]page{elsewhere: {body: `{"resource":"https://canary.example/mcp"}`}, mcpPath: {body: mcpDoc}},
+			pages:    map[string]page{elsewhere: {body: `{"resource":"https://other.example/mcp?canary"}`}, mcpPath: {body: mcpDoc}},
 			requests: []string{elsewhere, mcpPath}, at: mcpPath,
 		}, {
 			name: "for another host, where the challenge says, and nowhere else", server: mcp, challenge: elsewhere,
@@ -228,6 +228,7 @@ func TestProtectedResource(t *testing.T) {
 		{name: "challenge names plain http", server: mcp, challenge: "http://10.0.0.1/canary?canary", requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL},
 		{name: "challenge names this machine", server: mcp, challenge: "https://localhost/canary", requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL},
 		{name: "challenge names a file", server: mcp, challenge: "file:///canary", requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL},
+		{name: "for a name that is no URL", server: mcp, pages: map[string]page{mcpPath: {body: `{"resource":"urn:canary"}`}}, requests: []string{mcpPath, mcpRoot}, err: ErrResourceMismatch},
 		{name: "challenge names nothing", server: mcp, challenge: "canary", requests: []string{mcpPath, mcpRoot}, err: ErrInsecureURL},
 		{name: "server without encryption", server: "http://mcp.example.com/mcp", err: ErrInsecureURL},
 	}

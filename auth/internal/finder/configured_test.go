@@ -210,6 +210,29 @@ func TestIssuerThatIsCopiedFromTheError(t *testing.T) {
 	}
 }
 
+// A server whose metadata call it by another name, as behind a proxy that ends TLS
+// (mesh/mesh-mcp#20, Mnexa-AI/e2a#635) or with an identifier of Entra ID
+// (anthropics/claude-code#76096), is none that can be trusted; the error says what to set.
+func TestResourceOfAnotherName(t *testing.T) {
+	for _, name := range []string{"http://mcp.example/mcp", "api://0d7c6e3b", "https://mcp.example/other"} {
+		bubble(t, func(t *testing.T, w *web) {
+			w.set(atMCP, page{body: fmt.Sprintf(`{"resource":%q,"authorization_servers":[%q]}`, name, asOne)})
+			w.set(asOne+wellKnown, serverDoc(asOne))
+			_, err := w.finder(Config{}).Find(t.Context(), query())
+			if !errors.Is(err, discovery.ErrResourceMismatch) {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for _, part := range []string{`"` + name + `"`, "Config.Server.Issuer", "Config.Requests.Resource"} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%v does not say %s", err, part)
+				}
+			}
+			p, err := w.finder(Config{Server: &discovery.AuthorizationServer{Issuer: asOne}}).Find(t.Context(), query())
+			wantIssuer(t, p, err, asOne)
+		})
+	}
+}
+
 // Without the setting the check stays, and the error says what to set.
 func TestIssuerOfAnotherFormIsRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, w *web) {
