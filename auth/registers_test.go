@@ -648,7 +648,7 @@ func TestRefusedAssertionNamesTheAudience(t *testing.T) {
 		audience clientauth.Audience
 		want     string
 	}{
-		"invalid_client":  {authtest.OAuthError("invalid_client", 401), clientauth.AudienceIssuer, "check the key that is registered, KeyID and this machine's clock; the assertion was made for the issuer"},
+		"invalid_client":  {authtest.OAuthError("invalid_client", 401), clientauth.AudienceIssuer, "to AudienceEndpoint; else check the key that is registered, KeyID and this machine's clock"},
 		"bare 403":        {authtest.Status(403), clientauth.AudienceIssuer, "to AudienceEndpoint"},
 		"bare 401":        {authtest.Status(401), clientauth.AudienceIssuer, "to AudienceEndpoint"},
 		"for an endpoint": {authtest.OAuthError("invalid_client", 401), clientauth.AudienceEndpoint, "to AudienceIssuer"},

@@ -129,11 +129,11 @@ func (p PrivateKeyJWT) Authenticate(ctx context.Context, r *auth.ClientAuthReque
 // the part on which servers differ: RFC 7523 section 3 let them choose, the
 // revision of 2025 demands the issuer.
 func (p PrivateKeyJWT) Advice() string {
-	const look = "check the key that is registered, KeyID and this machine's clock; "
+	const look = "; else check the key that is registered, KeyID and this machine's clock"
 	if p.Audience == AudienceEndpoint {
-		return look + "the assertion was made for the token endpoint; if the server wants its issuer, set PrivateKeyJWT.Audience to AudienceIssuer"
+		return "the assertion was made for the token endpoint; if the server wants its issuer, set PrivateKeyJWT.Audience to AudienceIssuer" + look
 	}
-	return look + "the assertion was made for the issuer; if the server wants its token endpoint, set PrivateKeyJWT.Audience to AudienceEndpoint"
+	return "the assertion was made for the issuer; if the server wants its token endpoint, set PrivateKeyJWT.Audience to AudienceEndpoint" + look
 }
 
 func (p PrivateKeyJWT) signingMethod() (jwt.SigningMethod, error) {
