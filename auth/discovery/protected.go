@@ -47,9 +47,13 @@ func (c *Client) ProtectedResource(ctx context.Context, server, metadataURL stri
 			named = place{url: originOf(metadataURL), problem: err}
 		} else {
 			named.url = u.String()
-			all = slices.DeleteFunc(all, func(p place) bool { return p.url == named.url })
 		}
-		all = append([]place{named}, all...)
+		all = []place{named}
+		for _, p := range places(wellKnown) {
+			if p.url != named.url {
+				all = append(all, p)
+			}
+		}
 	}
 	var found *ProtectedResource
 	_, err = c.firstOf(ctx, opProtectedResource, all, func(at string, body []byte) (err error) {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/mcptokens/mcptokens/internal/errtext"
@@ -61,7 +60,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	allowed := slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !d.policy.mayDial(a, port) })
+	allowed := those(addrs, func(a netip.Addr) bool { return d.policy.mayDial(a, port) })
 	if len(allowed) == 0 {
 		return nil, refused(host, "an address that is not public")
 	}

@@ -303,13 +303,23 @@ func joined(addrs []netip.Addr) string {
 	return strings.Join(texts, " ")
 }
 
+// those are the addresses that are wanted.
+func those(addrs []netip.Addr, wanted func(netip.Addr) bool) (list []netip.Addr) {
+	for _, a := range addrs {
+		if wanted(a) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // proofTime bounds the handshake that shows where a home is.
 const proofTime = 10 * time.Second
 
 // answers reports whether a server with a certificate for name is at one of these addresses
 // that is not public.
 func (d *dialer) answers(ctx context.Context, name, port string, addrs []netip.Addr, config *tls.Config) bool {
-	private := slices.DeleteFunc(slices.Clone(addrs), isPublic)
+	private := those(addrs, func(a netip.Addr) bool { return !isPublic(a) })
 	if len(private) == 0 {
 		return false
 	}

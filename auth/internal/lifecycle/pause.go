@@ -108,6 +108,8 @@ type pause struct {
 }
 
 // over reports whether a caller who needs the operation may begin it.
+//
+//go:noinline
 func (p *pause) over(now time.Time) bool { return p.err == nil || !span{p.from, p.soon}.holds(now) }
 
 // rested reports the same for an operation that nobody needs yet.

@@ -49,7 +49,7 @@ func removeSecrets(text string, secrets []string) string {
 	if text == "" || len(secrets) == 0 {
 		return text
 	}
-	text = strings.ToValidUTF8(text[:min(len(text), maxSearched)], "\uFFFD")
+	text = string([]rune(text[:min(len(text), maxSearched)])) // valid UTF-8
 	var plain []string
 	for _, s := range secrets {
 		if len(s) >= shortestSecret {
