@@ -399,3 +399,92 @@ func TestBars(t *testing.T) {
 		t.Error("acceptance does not end it")
 	}
 }
+
+// A session may be what is bad: all that it is renewed to is rejected. After some minutes
+// of that a person is asked, if there is one and it can help the request [13].
+func TestSessionThatBringsNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		grant Means
+		need  Need
+		login bool
+	}{
+		"a person":                  {grant: Person, login: true},
+		"nobody":                    {grant: Nothing},
+		"a program":                 {grant: Alone},
+		"nobody waits":              {grant: Person, need: Need{NoUser: true}},
+		"the end of a session":      {grant: Person, need: Need{NoLogin: true}},
+		"a stream that was refused": {grant: Person, need: Need{Stream: true}},
+	} {
+		b := newBench(t, Policy{Grant: tt.grant})
+		give := func(id uint32, login bool) {
+			token := b.token(id)
+			token.Obtained, token.Login = time.Time{}, login
+			b.put(token)
+		}
+		ask := func() Decision {
+			n := tt.need
+			n.Kind, n.Token, n.Operation = Challenged, b.Machine.token.id, "op"
+			if n.Stream {
+				b.refuse(b.now, &n)
+				b.now = b.now.Add(time.Hour) // it is known for that
+			}
+			return b.next(&n)
+		}
+		// until is when a login is due; renewals come before.
+		until := func(most time.Duration) (after time.Duration) {
+			for begun := b.now; b.now.Sub(begun) < most; {
+				switch d := ask(); {
+				case d.Action == Wait && d.Op == Login:
+					return b.now.Sub(begun)
+				case d.Action == Wait && d.Op == Renew:
+					give(b.Machine.token.id+1, false)
+				case d.Action == Fail && d.Reason == Rejected:
+					b.now = d.RetryAt
+				case tt.need.Stream && d.Action == Fail:
+					return most
+				default:
+					t.Fatalf("%s: %+v", name, d)
+				}
+			}
+			return most
+		}
+		give(1, true)
+		got := until(time.Hour)
+		if tt.login != (got < time.Hour) || tt.login && (got < trial || got > trial+5*time.Minute) {
+			t.Errorf("%s: a login after %v", name, got)
+		}
+		if !tt.login {
+			continue
+		}
+		// If that does not help either, others come ever more rarely.
+		for _, least := range []time.Duration{trial, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute, 80 * time.Minute, longestRelogin, longestRelogin} {
+			give(b.Machine.token.id+1, true)
+			if again := until(10 * time.Hour); again < least || again > 2*least {
+				t.Errorf("another login %v after one that brought nothing, want %v at least", again, least)
+			}
+		}
+		// What is accepted ends all of it.
+		give(b.Machine.token.id+1, false)
+		b.Accepted(b.Machine.token.id)
+		if b.trouble != nil {
+			t.Errorf("remembered: %+v", b.trouble)
+		}
+	}
+}
+
+// A call of the program by name need not wait for that: two tokens in a row are enough.
+func TestAuthorizeWhereRefreshesLeadNowhere(t *testing.T) {
+	b := newBench(t, Policy{Grant: Person})
+	for i, op := range []Op{Renew, Login} {
+		token := b.token(uint32(i + 1))
+		token.Obtained = time.Time{}
+		b.put(token)
+		for range 2 { // the second time it is the same one
+			b.next(challenged(token.ID))
+			b.Forgive()
+		}
+		b.want(&Need{Kind: Authorization}, wait(op))
+	}
+	b.Accepted(b.Machine.token.id)
+	b.want(&Need{Kind: Authorization}, use)
+}

@@ -221,7 +221,8 @@ func (m *Machine) Forgive() {
 			p.err = p.plain
 		}
 		t.reprieve()
-		t.rejections = rejections{flakes: t.rejections.flakes}
+		r := t.rejections
+		t.rejections = rejections{flakes: r.flakes, barren: r.barren, last: r.last, trial: r.trial}
 		m.tidy()
 	}
 }
