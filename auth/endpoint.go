@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,10 +25,8 @@ import (
 type endpoint struct {
 	finder *finder.Finder
 	// open goes anywhere: it is for servers that the program named.
-	open *http.Client
-	// ways are how clients prove themselves whose secret a server did not take in
-	// the header, by issuer and client ID; nil: there was none yet.
-	ways atomic.Pointer[sync.Map]
+	open   *http.Client
+	habits atomic.Pointer[habits] // of servers; nil: none are known
 	// answer is how long the answer to a request that spends something is waited
 	// for.
 	answer time.Duration
@@ -54,7 +51,7 @@ func (e *endpoint) token(ctx context.Context, resource string, srv *Server, c *C
 		return nil, fail
 	}
 	sentAt := time.Now() // the lifetime counts from here: the answer may be late
-	resp, s, err := e.proving(srv, c, func() (*http.Response, sent, error) {
+	resp, s, err := e.proving(srv, c, func(c *Client) (*http.Response, sent, error) {
 		return e.postBound(ctx, e.finder.Client(resource), srv, c, form, key)
 	})
 	err = readAnswer(fail, s, have.secrets, resp, err, func(contentType string, body []byte) (err error) {
@@ -153,7 +150,7 @@ func (e *endpoint) postTo(ctx context.Context, hc *http.Client, srv *Server, c *
 		}
 		header.Set("DPoP", proof)
 	}
-	proves := e.clientAuth(c, srv)
+	proves := chooseClientAuth(c, srv)
 	err = proves.Authenticate(ctx, &ClientAuthRequest{
 		ClientID: c.ID, ClientSecret: c.Secret, Issuer: srv.Issuer, Endpoint: endpoint, Subject: acting.From(ctx).Subject, Header: header, Form: body,
 	})
@@ -190,8 +187,10 @@ func (e *endpoint) postTo(ctx context.Context, hc *http.Client, srv *Server, c *
 		if errors.Is(err, context.Canceled) && reqCtx.Err() != nil {
 			err = context.Cause(reqCtx) // some transports say only that it ended
 		}
-		// Some transports read the body before they dial.
-		return nil, sent{whole: x.whole.Load() && !httpx.Unreachable(err)}, httpx.NewTransportError(err)
+		// Some transports read the body before they dial. Plain text in place of TLS may be
+		// somebody's who wrote it later.
+		unsent := httpx.Unreachable(err) && !errors.Is(err, http.ErrSchemeMismatch)
+		return nil, sent{whole: x.whole.Load() && !unsent}, httpx.NewTransportError(err)
 	}
 	resp.Request = req // not every RoundTripper sets it
 	if spends {

@@ -30,18 +30,21 @@ const (
 	withoutOffline
 	// withoutResource: a refresh must have no resource parameter.
 	withoutResource
+	// provedBy: it takes a secret in another way than it says. In place of the resource is
+	// that, with the client's ID.
+	provedBy
 )
 
 // maxHabits bounds what is remembered: what is forgotten is found out again.
 const maxHabits = 512
 
 // known returns what is remembered, which may be nothing yet.
-func (o *obtainer) known() *habits {
-	if h := o.habits.Load(); h != nil {
+func (e *endpoint) known() *habits {
+	if h := e.habits.Load(); h != nil {
 		return h
 	}
-	o.habits.CompareAndSwap(nil, new(habits))
-	return o.habits.Load()
+	e.habits.CompareAndSwap(nil, new(habits))
+	return e.habits.Load()
 }
 
 // set remembers whether a server has a habit.

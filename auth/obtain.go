@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/mcptokens/mcptokens/auth/admission"
@@ -22,11 +21,12 @@ type obtainer struct {
 	finder   *finder.Finder
 	clients  clients
 	endpoint endpoint
-	gate     *admission.Gate        // before requests to a server
-	timeout  time.Duration          // of one operation with its retries
-	habits   atomic.Pointer[habits] // of servers; nil: none are known
+	gate     *admission.Gate // before requests to a server
+	timeout  time.Duration   // of one operation with its retries
 	trace    *tracing.Reporter
 }
+
+func (o *obtainer) known() *habits { return o.endpoint.known() }
 
 // requestTime is what one request of a refresh may take: two of them fit into
 // its bound, with time for the store's lock.

@@ -89,8 +89,8 @@ func (f *Flow) Post(ctx context.Context, p Post) (body []byte, err error) {
 		if fail.Issuer == "" {
 			fail.Issuer = shownURL(p.Endpoint)
 		}
-		resp, s, err := f.use.endpoint.proving(srv, p.Client, func() (*http.Response, sent, error) {
-			return f.use.endpoint.post(ctx, client, srv, p.Client, p.Endpoint, p.Form, nil)
+		resp, s, err := f.use.endpoint.proving(srv, p.Client, func(c *Client) (*http.Response, sent, error) {
+			return f.use.endpoint.post(ctx, client, srv, c, p.Endpoint, p.Form, nil)
 		})
 		return readAnswer(fail, s, f.use.vault.secrets, resp, err, func(_ string, answer []byte) error {
 			body = answer

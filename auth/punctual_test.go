@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +90,11 @@ func TestWhatWasSent(t *testing.T) {
 		"a part was read":              {func(r *http.Request) error { read(r, 3); return io.ErrUnexpectedEOF }, false},
 		"all was read":                 {func(r *http.Request) error { read(r, r.ContentLength); return io.ErrUnexpectedEOF }, true},
 		"read before there is anybody": {func(r *http.Request) error { read(r, r.ContentLength); return dial }, false},
+		// Somebody on the way who writes plain text into the answer's place.
+		"read, and then plain HTTP": {func(r *http.Request) error {
+			read(r, r.ContentLength)
+			return tls.RecordHeaderError{RecordHeader: [5]byte([]byte("HTTP/"))}
+		}, true},
 		"opened again": {func(r *http.Request) error {
 			read(r, r.ContentLength)
 			var err error

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -682,4 +683,106 @@ func TestRefusedAssertionNamesTheAudience(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// Many users of a gateway meet such a server at once: each request is tried in all the
+// ways, whatever the others are just trying.
+func TestSecretThatManyProve(t *testing.T) {
+	const id, secret, users = "Ab/Cd+ef=", "s3cret/of+the=test", 8
+	const plain = id + ":" + secret
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		k.srv.AddClient(id, secret, callback)
+		_, client := k.wired(func(r *http.Request) (*http.Response, error) {
+			if r.URL.String() != k.srv.Endpoint(authtest.TokenEndpoint) {
+				return nil, nil
+			}
+			time.Sleep(time.Second) // for all of them to meet
+			_, header, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			if pair, _ := base64.StdEncoding.DecodeString(header); string(pair) != plain {
+				return answer(401, "application/json", `{"error":"invalid_client"}`), nil
+			}
+			r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret)) // as the kit wants it
+			return nil, nil
+		})
+		cfg := k.onDemand()
+		cfg.Client, cfg.HTTPClient, cfg.Store = auth.Client{ID: id, Secret: secret}, client, new(auth.MemoryStore)
+		cfg.Server.TokenEndpointAuthMethodsSupported = []string{"client_secret_basic", "client_secret_post"}
+		p := k.pool(auth.PoolConfig{Config: always(cfg)})
+		for i := range users {
+			k.give(p, strconv.Itoa(i))
+		}
+		together(users, func(i int) {
+			time.Sleep(time.Duration(i) * 300 * time.Millisecond)
+			if err := p.Source(strconv.Itoa(i), k.res.URL).Use(func(m *auth.Manager) error { _, err := m.Refresh(t.Context()); return err }); err != nil {
+				t.Errorf("user %d: %v", i, err)
+			}
+		})
+	})
+}
+
+// A server may change its mind about how it takes a secret.
+func TestSecretThatIsTakenOtherwiseLater(t *testing.T) {
+	const secret = "secret-of-the-test"
+	bubble(t, func(t *testing.T) {
+		k := newKit(t, authtest.Config{}, authtest.Protection{})
+		k.srv.AddClient("confidential", secret, callback)
+		var sent []string
+		takes := "post"
+		_, client := k.wired(func(r *http.Request) (*http.Response, error) {
+			if r.URL.String() != k.srv.Endpoint(authtest.TokenEndpoint) {
+				return nil, nil
+			}
+			how := "post"
+			if r.Header.Get("Authorization") != "" {
+				how = "basic"
+			}
+			if sent = append(sent, how); how != takes {
+				return answer(401, "application/json", `{"error":"invalid_client"}`), nil
+			}
+			return nil, nil
+		})
+		cfg := k.onDemand()
+		cfg.Client, cfg.HTTPClient = auth.Client{ID: "confidential", Secret: secret}, client
+		cfg.Server.TokenEndpointAuthMethodsSupported = []string{"client_secret_basic", "client_secret_post"}
+		m, _ := k.started(cfg)
+		for _, takes = range []string{"post", "post", "basic", "basic"} {
+			if _, err := m.Refresh(t.Context()); err != nil {
+				t.Fatalf("%v, sent by %q", err, sent)
+			}
+		}
+		if want := []string{"basic", "post", "post", "post", "basic", "basic"}; !slices.Equal(sent, want) {
+			t.Errorf("sent by %q, want %q", sent, want)
+		}
+	})
+}
+
+// What was refused itself is not sent again, whatever is said of the client.
+func TestDeadTokenIsNotProvedAgain(t *testing.T) {
+	for _, refusal := range []string{
+		`{"error":"invalid_grant","error_description":"the token was not issued to this client id"}`,
+		`{"error":"invalid_refresh_token","error_description":"or a wrong client_secret"}`,
+	} {
+		for _, status := range []int{400, 401} {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{}, authtest.Protection{})
+				k.srv.AddClient("confidential", "s", callback)
+				sent := 0
+				_, client := k.wired(func(r *http.Request) (*http.Response, error) {
+					if r.URL.String() == k.srv.Endpoint(authtest.TokenEndpoint) {
+						sent++
+						return answer(status, "application/json", refusal), nil
+					}
+					return nil, nil
+				})
+				cfg := k.onDemand()
+				cfg.Client, cfg.HTTPClient = auth.Client{ID: "confidential", Secret: "s"}, client
+				cfg.Server.TokenEndpointAuthMethodsSupported = []string{"client_secret_basic", "client_secret_post"}
+				m, _ := k.started(cfg)
+				if _, err := m.Refresh(t.Context()); err == nil || sent != 1 {
+					t.Errorf("%d %s: %v after %d requests", status, refusal, err, sent)
+				}
+			})
+		}
+	}
 }

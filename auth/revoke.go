@@ -128,7 +128,7 @@ func (o *obtainer) revoke(ctx context.Context, target resource, rec *Record) err
 func (e *endpoint) revoke(ctx context.Context, resource string, srv *Server, c *Client, rec *Record, token, hint string) error {
 	fail := &TokenError{Issuer: srv.Issuer, GrantType: "revocation of " + hint, class: lifecycle.RefusedRequest}
 	form := url.Values{"token": {token}, "token_type_hint": {hint}}
-	resp, s, err := e.proving(srv, c, func() (*http.Response, sent, error) {
+	resp, s, err := e.proving(srv, c, func(c *Client) (*http.Response, sent, error) {
 		return e.post(ctx, e.finder.Client(resource), srv, c, srv.RevocationEndpoint, form, nil)
 	})
 	if err != nil {

@@ -126,6 +126,8 @@ var promises = []promise{
 		{"a 404 without a word is a refusal", "auth/answer.go", `status == http.StatusNotFound && r.Named`, `status == http.StatusNotFound`, "auth.TestTransientFailureKeepsEverything"},
 		{"a try that was cut off hides the answer", "auth/retry.go", "if last != nil && f.Class", "if false && f.Class", "auth.TestErrorOfAnOperationThatWasCutOff"},
 		{"what was sent is too late", "auth/endpoint.go", `b.late != nil && b.left > 0 {`, `b.late != nil {`, "auth.TestLateOnceItIsSent"},
+		{"plain text in the answer's place has what was sent taken for unsent", "auth/endpoint.go", ` && !errors.Is(err, http.ErrSchemeMismatch)`, ``, "auth.TestWhatWasSent"},
+		{"a refused token is sent again with other proofs", "auth/proving.go", `meaning(false) == lifecycle.RefusedToken`, `meaning(false) == lifecycle.Ours`, "auth.TestDeadTokenIsNotProvedAgain"},
 		{"what was sent is taken for unsent", "auth/endpoint.go", `b.whole.Store(true)`, `b.whole.Store(false)`, "auth.TestWhatWasSent"},
 	}},
 	{`the successor of a spent token is lost`, []edit{
