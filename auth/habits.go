@@ -26,7 +26,8 @@ const (
 	// wantsScopes: the scopes have to be named in a refresh, which RFC 6749 section 6
 	// makes optional.
 	wantsScopes habitOf = iota
-	// withoutOffline: offline_access is refused although it is listed.
+	// withoutOffline: offline_access is refused although it is listed. With the resource
+	// is the user.
 	withoutOffline
 	// withoutResource: a refresh must have no resource parameter.
 	withoutResource
@@ -55,8 +56,14 @@ func (h *habits) set(a habit, has bool) {
 		delete(h.seen, a)
 		return
 	}
-	if h.seen == nil || len(h.seen) >= maxHabits {
+	if h.seen == nil {
 		h.seen = make(map[habit]bool)
+	}
+	if len(h.seen) >= maxHabits && !h.seen[a] {
+		for other := range h.seen { // any
+			delete(h.seen, other)
+			break
+		}
 	}
 	h.seen[a] = true
 }

@@ -89,7 +89,7 @@ func (o *obtainer) obtainBy(ctx context.Context, g Grant, v *vault, target resou
 	for again := false; ; again = true {
 		flow = &Flow{
 			Server: place.Server, Resource: o.asks.resource(place.Resource), Requests: o.asks.extra().after(rec.Refusal, got.issuer),
-			Scopes: o.selectScopes(ctx, target, place, rec, challenge, extra), Subject: v.subject, MCPServer: target.url,
+			Scopes: o.selectScopes(ctx, target, v.subject, place, rec, challenge, extra), Subject: v.subject, MCPServer: target.url,
 			use: &use{obtainer: o, vault: v, resource: target, rec: rec, single: single, registers: o.registerScopes(place), indicator: place.Resource},
 		}
 		began := time.Now()
@@ -182,7 +182,7 @@ func (o *obtainer) place(ctx context.Context, target resource, rec *Record, c *C
 // scopes, else the resource's scopes_supported, else none; with the configured
 // ones; and with all that was granted or asked for before, so that nothing is
 // lost on the way (MCP 2026-07-28, "Step-Up Authorization Flow").
-func (o *obtainer) selectScopes(ctx context.Context, target resource, place *finder.Place, rec *Record, c Challenge, extra []string) []string {
+func (o *obtainer) selectScopes(ctx context.Context, target resource, subject string, place *finder.Place, rec *Record, c Challenge, extra []string) []string {
 	initial := c.Scopes
 	if len(initial) == 0 && len(o.asks.configured()) == 0 && rec.Requested == nil && len(grantedScopes(rec)) == 0 && len(extra) == 0 {
 		initial = o.asks.choose(o.finder.NamedScopes(ctx, target.query(rec, c), place))
@@ -190,8 +190,8 @@ func (o *obtainer) selectScopes(ctx context.Context, target resource, place *fin
 	scopes := unionScopes(o.asks.configured(), grantedScopes(rec), rec.Requested, extra)
 	scopes, _ = boundedScopes(scopes, initial)
 	scopes = o.asks.allowed(scopes)
-	if o.known().has(habit{of: withoutOffline, issuer: place.Server.Issuer}) && !hasOffline(o.asks.configured()) {
-		scopes = lessOffline(scopes)
+	if !hasOffline(o.asks.configured()) && o.known().has(sparing(place.Server.Issuer, target, subject)) {
+		return lessOffline(scopes)
 	}
 	// A refresh token is asked for where the server has a scope for it. Alone
 	// it would turn "no scope: your default" into "this scope only".
@@ -202,23 +202,30 @@ func (o *obtainer) selectScopes(ctx context.Context, target resource, place *fin
 }
 
 func (o *obtainer) addsOfflineAccess(place *finder.Place) bool {
-	return o.grant.Interactive() && !o.known().has(habit{of: withoutOffline, issuer: place.Server.Issuer}) && len(o.asks.allowed(offlineScope)) > 0 && hasOffline(place.Server.ScopesSupported)
+	return o.grant.Interactive() && len(o.asks.allowed(offlineScope)) > 0 && hasOffline(place.Server.ScopesSupported)
 }
 
 // sparesOffline reports whether to use the grant once more, without offline_access,
 // which the server lists and does not give to this client: one that was registered by
 // hand needs it assigned at Keycloak, for instance. The session is shorter without it,
-// and there is none with it. That is remembered, unless it does not help.
+// and there is none with it. That is remembered, unless it does not help, for this user
+// of this resource: what a browser or an MCP server can bring about changes nothing for
+// others.
 func (o *obtainer) sparesOffline(flow *Flow, err error, again bool) bool {
+	spares := sparing(flow.Server.Issuer, flow.use.resource, flow.Subject)
 	if refusesOffline(err) && hasOffline(flow.Scopes) &&
 		!hasOffline(o.asks.configured()) && !hasOffline(flow.use.rec.Requested) {
-		o.known().set(habit{of: withoutOffline, issuer: flow.Server.Issuer}, true)
+		o.known().set(spares, true)
 		return !again
 	}
 	if refusesScopes(err) {
-		o.known().set(habit{of: withoutOffline, issuer: flow.Server.Issuer}, false)
+		o.known().set(spares, false)
 	}
 	return false
+}
+
+func sparing(issuer string, r resource, subject string) habit {
+	return habit{withoutOffline, issuer, r.canonical + " " + subject}
 }
 
 // registerScopes are what a client is registered for besides the scopes that are

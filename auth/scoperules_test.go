@@ -171,6 +171,43 @@ func TestOfflineAccessIsRefused(t *testing.T) {
 		})
 	})
 
+	// What comes through one user's browser, who can write it, changes nothing for others.
+	t.Run("by another user", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			k := newKit(t, authtest.Config{ScopesSupported: []string{"read", "offline_access"}}, authtest.Protection{Scopes: []string{"read"}})
+			cfg := k.bothering(k.asked(0))
+			cfg.Store = new(auth.MemoryStore)
+			p := k.pool(auth.PoolConfig{Config: always(cfg)})
+			asked := func(user string) (scopes string) {
+				err := p.Source(user, k.res.URL).Use(func(m *auth.Manager) error {
+					visit, kept, err := m.BeginLogin(t.Context(), callback, "the-state")
+					if err != nil {
+						return err
+					}
+					u, err := url.Parse(visit)
+					if err != nil {
+						return err
+					}
+					scopes = u.Query().Get("scope")
+					_, _ = m.FinishLogin(t.Context(), kept, url.Values{"state": {"the-state"}, "iss": {k.srv.Issuer}, "error": {"invalid_scope"}})
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return scopes
+			}
+			for _, user := range []string{"mallory", "alice"} {
+				if got := asked(user); got != "read offline_access" {
+					t.Errorf("%s: asked for %q", user, got)
+				}
+			}
+			if got := asked("mallory"); got != "read" {
+				t.Errorf("asked for %q", got)
+			}
+		})
+	})
+
 	// A web application's next login goes without.
 	t.Run("in two steps", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {

@@ -35,7 +35,7 @@ func (c *callersValues) Value(key any) any {
 	if v := c.Context.Value(key); v != nil {
 		return v
 	}
-	if c.caller == nil || watchesConnections(key) {
+	if c.caller == nil || key == (guardedKey{}) || watchesConnections(key) {
 		return nil
 	}
 	return c.caller(key)

@@ -196,6 +196,8 @@ var promises = []promise{
 		{"a secret goes wherever the MCP server says", "auth/credentials.go", `case d.issuer == "" && !d.anywhere:`, `case false:`, "auth.TestOwnCredentialsGoNowhereElse"},
 	}},
 	{`one resource pushes out what is known of others, so that they are asked for again and again`, []edit{
+		{"a table that is full forgets everything", "auth/habits.go", "delete(h.seen, other)\n\t\t\tbreak", "delete(h.seen, other)", "auth.TestHabitsAreBounded"},
+		{"what one user's browser says counts for others", "auth/obtain.go", `r.canonical + " " + subject}`, `r.canonical}`, "auth.TestOfflineAccessIsRefused"},
 		{"one resource takes more than its share", "auth/internal/finder/table.go", `if full || owned[owner] >= maxOwned {`, `if full {`, "auth/internal/finder.TestOneResourceDoesNotPushOutOthers"},
 	}},
 	{`users of a gateway name resources of the attacker's, or a call forgets whose it is`, []edit{
