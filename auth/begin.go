@@ -133,7 +133,12 @@ func (o *obtainer) resumed(ctx context.Context, g twoStep, v *vault, target reso
 	}
 	tok, err := g.Finish(ctx, flow, s.Grant, answer)
 	if err != nil {
-		_ = o.heal(ctx, flow, err) // the next login registers, if that is why
+		var written *AuthorizationError
+		if errors.As(err, &written) { // by whoever has the browser: the next login looks
+			o.clients.seen().Doubt(s.Issuer, client.ID)
+		} else {
+			_ = o.heal(ctx, flow, err) // the next login registers, if that is why
+		}
 		_ = o.sparesOffline(flow, err, true)
 		return got, flow.explained(err)
 	}

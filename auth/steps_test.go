@@ -161,3 +161,43 @@ func TestFinishLoginIsForOneCode(t *testing.T) {
 		}
 	})
 }
+
+// A user who writes the answer of a web login leaves everybody's client as it is: the
+// next login asks the server itself.
+func TestForgedRefusalKeepsTheClient(t *testing.T) {
+	for name, document := range map[string]string{"registered": "", "document": "https://client.example.com/oauth/metadata.json"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				k := newKit(t, authtest.Config{ClientIDMetadata: document != ""}, authtest.Protection{})
+				cfg := k.twoSteps()
+				cfg.ClientMetadataURL = document
+				p := k.pool(auth.PoolConfig{Config: always(cfg)})
+				var clients []string
+				for _, user := range []string{"mallory", "alice"} {
+					err := p.Source(user, k.res.URL).Use(func(m *auth.Manager) error {
+						visit, kept, err := m.BeginLogin(t.Context(), callback, "the-state")
+						if err != nil {
+							return err
+						}
+						u, err := url.Parse(visit)
+						if err != nil {
+							return err
+						}
+						clients = append(clients, u.Query().Get("client_id"))
+						_, err = m.FinishLogin(t.Context(), kept, url.Values{"state": {"the-state"}, "iss": {k.srv.Issuer}, "error": {"unauthorized_client"}})
+						if e := asError[*auth.AuthorizationError](t, err); e.Code != "unauthorized_client" {
+							t.Error(err)
+						}
+						return nil
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if clients[0] != clients[1] {
+					t.Errorf("logins with the clients %q", clients)
+				}
+			})
+		})
+	}
+}

@@ -110,7 +110,7 @@ func (c *Client) parseProtectedResource(body []byte, server *url.URL, parents bo
 	mine := httpx.Origin(server) + resourcePath(server)
 	switch {
 	case !c.matchResource(doc.Resource, server.String()):
-		return nil, errtext.Errorf(ErrResourceMismatch, `the document is for "%s", not for "%s": check Config.Resource; if it is the same server, set Config.Server.Issuer to its authorization server, and Config.Requests.Resource to what that calls it`,
+		return nil, errtext.Errorf(ErrResourceMismatch, `the document is for "%s", not for "%s": check Config.Resource; this may be an attack, but if it is the same server, set Config.Server.Issuer to its authorization server, and Config.Requests.Resource to what that calls it`,
 			cmp.Or(httpx.ShownIssuer(doc.Resource), "(not a URL)"), mine)
 	case !parents && !sameResource(doc.Resource, server):
 		return nil, errtext.Errorf(ErrResourceMismatch, "the document is for a parent of %s, which counts at the well-known locations of that host only: the server has to name itself", mine)
