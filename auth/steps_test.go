@@ -173,7 +173,10 @@ func TestForgedRefusalKeepsTheClient(t *testing.T) {
 				cfg.ClientMetadataURL = document
 				p := k.pool(auth.PoolConfig{Config: always(cfg)})
 				var clients []string
-				for _, user := range []string{"mallory", "alice"} {
+				for _, user := range []string{"mallory", "alice", "bob"} {
+					if user == "bob" && document == "" {
+						k.srv.RemoveClient(clients[0])
+					}
 					err := p.Source(user, k.res.URL).Use(func(m *auth.Manager) error {
 						visit, kept, err := m.BeginLogin(t.Context(), callback, "the-state")
 						if err != nil {
@@ -194,7 +197,7 @@ func TestForgedRefusalKeepsTheClient(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if clients[0] != clients[1] {
+				if clients[0] != clients[1] || (clients[1] == clients[2]) != (document != "") {
 					t.Errorf("logins with the clients %q", clients)
 				}
 			})

@@ -197,6 +197,8 @@ var promises = []promise{
 	}},
 	{`one resource pushes out what is known of others, so that they are asked for again and again`, []edit{
 		{"a table that is full forgets everything", "auth/habits.go", "delete(h.seen, other)\n\t\t\tbreak", "delete(h.seen, other)", "auth.TestHabitsAreBounded"},
+		{"what one user's browser says costs the client", "auth/begin.go", `if errors.As(err, &written) {`, `if errors.As(err, &written) && false {`, "auth.TestForgedRefusalKeepsTheClient"},
+		{"a web login's refusal is forgotten", "auth/begin.go", `o.clients.seen().Doubt(s.Issuer, client.ID)`, `_ = client`, "auth.TestForgedRefusalKeepsTheClient"},
 		{"what one user's browser says counts for others", "auth/obtain.go", `r.canonical + " " + subject}`, `r.canonical}`, "auth.TestOfflineAccessIsRefused"},
 		{"one resource takes more than its share", "auth/internal/finder/table.go", `if full || owned[owner] >= maxOwned {`, `if full {`, "auth/internal/finder.TestOneResourceDoesNotPushOutOthers"},
 	}},
