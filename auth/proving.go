@@ -104,8 +104,9 @@ func refusesProof(resp *http.Response) (bool, error) {
 		return false, nil
 	}
 	said := strings.ReplaceAll(strings.ToLower(r.Description), "_", " ")
-	return r.Code == "invalid_client" || resp.StatusCode == http.StatusUnauthorized && !wire.Registered(r.Code) ||
-		strings.Contains(said, "client secret") || strings.Contains(said, "client id"), nil
+	own := !wire.Registered(r.Code)
+	return r.Code == "invalid_client" || own && resp.StatusCode == http.StatusUnauthorized ||
+		(own || r.Code == "invalid_request" || r.Code == "unauthorized_client") && (strings.Contains(said, "client secret") || strings.Contains(said, "client id")), nil
 }
 
 // advise says in e what to set when the client's authentication may be what the

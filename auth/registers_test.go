@@ -762,6 +762,7 @@ func TestDeadTokenIsNotProvedAgain(t *testing.T) {
 	for _, refusal := range []string{
 		`{"error":"invalid_grant","error_description":"the token was not issued to this client id"}`,
 		`{"error":"invalid_refresh_token","error_description":"or a wrong client_secret"}`,
+		`{"error":"unsupported_grant_type","error_description":"not for this client id"}`,
 	} {
 		for _, status := range []int{400, 401} {
 			bubble(t, func(t *testing.T) {
