@@ -298,7 +298,7 @@ func TestLoginDenied(t *testing.T) {
 // consent (anthropics/claude-code#49722, modelcontextprotocol/inspector#2068).
 //
 //compat:asking consent that only an administrator may give (Microsoft Entra ID)
-//compat:default prompt=consent is sent with `offline_access`, but not in the login after one that was refused
+//compat:default prompt=consent is sent with `offline_access`, but not in the login after one that nobody answered
 //compat:setting Config.Requests.Authorization
 //compat:attack same
 func TestConsentThatOnlyAnAdministratorMayGive(t *testing.T) {
@@ -309,13 +309,13 @@ func TestConsentThatOnlyAnAdministratorMayGive(t *testing.T) {
 		store   auth.Store
 		prompts []string // of each login
 	}{
-		"cancelled":               {refused: authtest.OAuthError("access_denied", 0), prompts: []string{"consent", "", "consent"}},
-		"cancelled, shared store": {refused: authtest.OAuthError("access_denied", 0), store: new(auth.MemoryStore), prompts: []string{"consent", "", "consent"}},
 		"no answer":               {refused: authtest.Delay(time.Hour), prompts: []string{"consent", "", "consent"}},
+		"no answer, shared store": {refused: authtest.Delay(time.Hour), store: new(auth.MemoryStore), prompts: []string{"consent", "", "consent"}},
+		"the person says no":      {refused: authtest.OAuthError("access_denied", 0), prompts: []string{"consent", "consent", "consent"}},
 		"another refusal":         {refused: authtest.OAuthError("server_error", 0), prompts: []string{"consent", "consent", "consent"}},
-		"long ago":                {refused: authtest.OAuthError("access_denied", 0), wait: 2 * time.Hour, prompts: []string{"consent", "consent", "consent"}},
-		"the program's prompt":    {refused: authtest.OAuthError("access_denied", 0), set: map[string]string{"prompt": "select_account"}, prompts: []string{"select_account", "select_account", "select_account"}},
-		"left out by the program": {refused: authtest.OAuthError("access_denied", 0), set: map[string]string{"prompt": ""}, prompts: []string{"", "", ""}},
+		"long ago":                {refused: authtest.Delay(time.Hour), wait: 2 * time.Hour, prompts: []string{"consent", "consent", "consent"}},
+		"the program's prompt":    {refused: authtest.Delay(time.Hour), set: map[string]string{"prompt": "select_account"}, prompts: []string{"select_account", "select_account", "select_account"}},
+		"left out by the program": {refused: authtest.Delay(time.Hour), set: map[string]string{"prompt": ""}, prompts: []string{"", "", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -81,17 +81,18 @@ func (r Requests) checked() (Requests, error) {
 	return r, nil
 }
 
-// consentTime is how long a login that was refused has effect on the next.
+// consentTime is how long a login without an answer has effect on the next.
 const consentTime = time.Hour
 
-// after is r for a login at issuer when the one before was refused. Grants add
+// after is r for a login at issuer when the one before had no answer. Grants add
 // prompt=consent to offline_access (OpenID Connect Core section 11), and where only an
 // administrator may consent, as in many tenants of Microsoft Entra ID, a person gets no
 // further than that page, although everything was allowed before. So the next login
 // does without: a server that gives no refresh token then is asked for consent when
-// the token has expired.
+// the token has expired. Who said no is asked again: without the prompt a server could
+// go by what was allowed earlier.
 func (r Requests) after(refused *LoginRefusal, issuer string) Requests {
-	if refused == nil || refused.Issuer != issuer || !hasOffline(refused.Scopes) || wallNow().Sub(refused.At).Abs() > consentTime {
+	if refused == nil || refused.Code != "" || refused.Issuer != issuer || !hasOffline(refused.Scopes) || wallNow().Sub(refused.At).Abs() > consentTime {
 		return r
 	}
 	if _, has := r.Authorization["prompt"]; has {
