@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 	// These tests wait for other processes most of the time, so there may be
 	// more of them at once than there are processors.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)

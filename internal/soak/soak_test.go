@@ -161,7 +161,7 @@ func TestSoak(t *testing.T) {
 			if kind == "bubble" {
 				synctest.Test(t, func(t *testing.T) { ends = day(t, seed, true, time.Hour, hours, nil) })
 			} else {
-				ends = day(t, seed, false, 1200*time.Millisecond, 3, nil)
+				ends = day(t, seed, false, time.Second, 3, nil)
 			}
 			for end, count := range ends {
 				total[end] += count
