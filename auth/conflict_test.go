@@ -76,9 +76,16 @@ func TestLoserGoesOnWithTheWinnersRefreshToken(t *testing.T) {
 			return inner.RoundTrip(r)
 		})}
 		loser, old := k.started(cfg)
+		events, stop := loser.Subscribe()
+		defer stop()
 		expire(old)
 		if status := k.call(mustToken(t, loser)); status != http.StatusOK {
 			t.Errorf("the MCP server answered %d", status)
+		}
+		for len(events) > 0 {
+			if e := <-events; e.Type == auth.EventRefreshFailed {
+				t.Errorf("told of a failure: %v", e.Err)
+			}
 		}
 		if k.stored(shared).Token.RefreshToken == old.RefreshToken {
 			t.Errorf("stored %v", k.stored(shared))
