@@ -175,7 +175,11 @@ func (m *Machine) Put(now time.Time, t Token, version uint64) bool {
 		}
 		if t.ID != old.id {
 			tr.login = pause{}
-			tr.rejections.bar = span{} // nothing has rejected this one [12]
+			r := &tr.rejections
+			r.bar = span{} // nothing has rejected this one [12]
+			if t.Login {
+				r.barren, r.last, r.trial = 0, 0, span{}
+			}
 		}
 		if t.ID == 0 {
 			tr.rejections = rejections{}
