@@ -354,7 +354,7 @@ var promises = []promise{
 		{"the intervals do not grow", "auth/internal/lifecycle/evidence.go", `step(firstRefusal, longestRefusal, last.count)`, `firstRefusal`, "auth/internal/lifecycle.TestGrowingRefusals"},
 	}},
 	{`invariant 12`, []edit{
-		{"a new token is barred, too", "auth/internal/lifecycle/machine.go", `r.bar = span{} // nothing has rejected this one [12]`, ``, "auth/internal/lifecycle.TestBarEndsWithAnotherToken"},
+		{"a new token is barred, too", "auth/internal/lifecycle/machine.go", `tr.rejections.bar = span{} // nothing has rejected this one [12]`, ``, "auth/internal/lifecycle.TestBarEndsWithAnotherToken"},
 	}},
 	{`invariant 13`, []edit{
 		{"a DELETE starts a login", "auth/internal/lifecycle/next.go", "\tcase n.NoLogin:\n\t\treturn false", "\tcase false:\n\t\treturn false", "auth/internal/lifecycle.TestClosing"},
