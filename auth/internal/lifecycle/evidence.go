@@ -192,7 +192,12 @@ func (m *Machine) condemn(now time.Time, n *Need) (Decision, bool) {
 	r, t := &m.troubled().rejections, &m.token
 	if r.last != t.id {
 		r.last = t.id
-		r.barren++
+		if r.barren++; t.login {
+			r.barren = 1
+		}
+		if r.barren == 1 {
+			r.trial = span{}
+		}
 	}
 	if r.trial == (span{}) {
 		r.trial = lasting(now, trial)

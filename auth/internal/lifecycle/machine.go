@@ -175,11 +175,7 @@ func (m *Machine) Put(now time.Time, t Token, version uint64) bool {
 		}
 		if t.ID != old.id {
 			tr.login = pause{}
-			r := &tr.rejections
-			r.bar = span{} // nothing has rejected this one [12]
-			if t.Login {
-				r.barren, r.last, r.trial = 0, 0, span{}
-			}
+			tr.rejections.bar = span{} // nothing has rejected this one [12]
 		}
 		if t.ID == 0 {
 			tr.rejections = rejections{}
