@@ -204,8 +204,7 @@ func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
 
 // Authorize returns a usable token, getting one now rather than at the first
 // challenge: from the store, by refreshing, or by the grant, which may involve
-// the user. Where two refreshed tokens in a row were rejected, it is the grant. It
-// does not wait for pauses after earlier failures. Errors:
+// the user. It does not wait for pauses after earlier failures. Errors:
 // *[ConfigError] when there is no grant, *[AuthorizationError], *[TokenError],
 // *[discovery.Error], *[registration.Error], *[IssuerError], *[StoreError],
 // [ErrClosed], and ctx's own.

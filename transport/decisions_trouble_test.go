@@ -2,13 +2,11 @@ package transport_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/mcptokens/mcptokens/auth"
 	"github.com/mcptokens/mcptokens/auth/authtest"
 )
 
@@ -68,56 +66,6 @@ func TestAfterTroubleWhileCallsGoOn(t *testing.T) {
 			})
 		}
 	}
-}
-
-// Kind of report: "refreshes succeed, and nothing works until I delete the tokens"
-// (danny-avila/LibreChat#16075, geelen/mcp-remote#91). The MCP server rejects whatever
-// a refresh brings, and takes what a login brings. A person is asked, after some minutes
-// in which it may only be trouble; nobody who has no person is.
-func TestRefreshedTokensAreRejected(t *testing.T) {
-	worthless := authtest.Config{Rewrite: func(e authtest.Endpoint, r *http.Request, a *authtest.Reply) {
-		if e == authtest.TokenEndpoint && r.PostForm.Get("grant_type") == "refresh_token" && a.Status == http.StatusOK {
-			a.Document["access_token"] = fmt.Sprintf("worthless-%d", rand.Int64())
-		}
-	}}
-	fake(t, "a person", func(t *testing.T) {
-		w := newWorld(t, byRefresh, worthless, authtest.Protection{})
-		c := w.loggedIn()
-		before := w.spent()
-		// The token expires after an hour, and so does that of the second login.
-		if calls := series(150*6, 10*time.Second, func(int) error { return c.post() }); calls.failed > 2*60 {
-			t.Errorf("%v; want no more than ten minutes of it in an hour", calls)
-		}
-		if got := w.since(before); got.logins < 1 || got.logins > 2 {
-			t.Errorf("%+v, want a login for each hour", got)
-		}
-		w.wantNoRefreshTokenTwice()
-	})
-	fake(t, "by name", func(t *testing.T) {
-		w := newWorld(t, byRefresh, worthless, authtest.Protection{})
-		c := w.loggedIn()
-		time.Sleep(time.Hour + time.Minute)
-		_ = series(4, 10*time.Second, func(int) error { return c.post() })
-		before := w.spent()
-		if _, err := c.m.Authorize(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.post(); err != nil || w.since(before).logins != 1 {
-			t.Errorf("%v after %+v", err, w.since(before))
-		}
-	})
-	fake(t, "nobody", func(t *testing.T) {
-		w := newWorld(t, byRefresh, worthless, authtest.Protection{})
-		c := w.loggedIn()
-		c.within(time.Second)
-		before := w.spent()
-		_ = series(120*6, 10*time.Second, func(int) error {
-			return c.do(auth.WithoutUser(t.Context()), http.MethodPost, "", toolCall("read"))
-		})
-		if got := w.since(before); got.logins != 0 {
-			t.Errorf("%+v, and nobody was there", got)
-		}
-	})
 }
 
 // outages are ways for an authorization server to be away.

@@ -131,7 +131,7 @@ func (s size) problem(got int) string {
 }
 
 var (
-	authLines   = size{most: 4500, today: 10244}
+	authLines   = size{most: 4500, today: 10243}
 	authDoc     = size{most: 60}
 	shellFields = size{most: 10}
 	// fields are the structs of the shell that have more.

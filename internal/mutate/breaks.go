@@ -358,8 +358,6 @@ var promises = []promise{
 	}},
 	{`invariant 13`, []edit{
 		{"a DELETE starts a login", "auth/internal/lifecycle/next.go", "\tcase n.NoLogin:\n\t\treturn false", "\tcase false:\n\t\treturn false", "auth/internal/lifecycle.TestClosing"},
-		{"a session that brings nothing is renewed for ever", "auth/internal/lifecycle/evidence.go", `if m.barren() > maxDuds &&`, `if m.barren() < 0 &&`, "transport.TestRefreshedTokensAreRejected"},
-		{"a session that brings nothing is given up at once", "auth/internal/lifecycle/evidence.go", `!r.trial.holds(now) &&`, `r.trial.from != 0 &&`, "auth/internal/lifecycle.TestSessionThatBringsNothing"},
 		{"a login does not look at the store", "auth/login.go", "if helped() {\n\t\tres.adopted", "if false {\n\t\tres.adopted", "auth.TestLoginElsewhere"},
 		{"each process opens a window", "auth/login.go", `if o.grant.Interactive() && !helped() {`, `if false {`, "auth.TestOneFirstLoginForAll"},
 		{"a refusal is asked for again", "auth/login.go", `!turn.Done && r.after(before)`, `turn.Done && r.after(before)`, "auth.TestRefusalIsShared"},

@@ -12,7 +12,6 @@ type checks struct {
 	rejections  int       // of the token in use
 	doubts      int       // the same since it was accepted last
 	acceptances int       // of any token
-	barren      int       // tokens before this one that were rejected, in a row
 	// An operation must not begin by itself before.
 	renewNext, loginNext time.Time
 	loadFailed           time.Time
@@ -22,12 +21,6 @@ type checks struct {
 // brought notes that t is in use.
 func (p *proc) brought(t Token) {
 	if t.ID != p.memory.ID {
-		switch {
-		case t.Login:
-			p.barren = 0
-		case p.rejections > 0 && !p.accepted:
-			p.barren++
-		}
 		p.accepted, p.rejections, p.doubts, p.putAt, p.loginNext = false, 0, 0, p.wall(), time.Time{}
 	}
 	if t.ID != p.memory.ID || t.Renewal != p.memory.Renewal {
@@ -51,7 +44,7 @@ func (p *proc) answered(id uint32, status int) {
 		p.doubts++
 		return
 	}
-	p.accepted, p.doubts, p.barren = true, 0, 0
+	p.accepted, p.doubts = true, 0
 	p.acceptances++
 }
 
@@ -198,7 +191,7 @@ func (p *proc) checkStart(op Op, n *Need) {
 			bad("13", "a login for a request that it does not help")
 		case !insists && now.Before(p.loginNext):
 			bad("15", "a login before its time")
-		case p.m.Renewable() && n.Kind != Scopes && n.Kind != Upgrade && (p.barren < 1 || p.barren < maxDuds && n.Kind != Authorization):
+		case p.m.Renewable() && n.Kind != Scopes && n.Kind != Upgrade:
 			bad("13", "a login although the token can be renewed")
 		}
 	}

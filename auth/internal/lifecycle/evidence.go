@@ -21,10 +21,6 @@ const (
 	// maxDuds is how many tokens in a row that nothing accepts are replaced at
 	// once.
 	maxDuds = 2
-	// trial is for how long others are got without a person where one could log in: the
-	// session may be what is bad. A server that rejects everything for five minutes
-	// opens no window.
-	trial = 8 * time.Minute
 
 	// A bar is short: the newest token is tried again after it, which costs one
 	// request. Another token is obtained more rarely, another login most rarely.
@@ -49,11 +45,6 @@ type rejections struct {
 	// duds counts tokens in a row that nothing accepted; dud is the last one.
 	duds int32
 	dud  uint32
-	// barren counts the same whatever the program did meanwhile, and begins again
-	// with a login; last is the last one. While trial holds there is no other login.
-	barren int32
-	last   uint32
-	trial  span
 	// bars counts the bars in a row; while bar holds callers get an error.
 	bars int32
 	bar  span
@@ -87,7 +78,7 @@ func (m *Machine) dead(now time.Time, o refusal) bool {
 }
 
 func (r *rejections) empty() bool {
-	return r.duds == 0 && r.barren == 0 && r.bar == span{} && r.flakes == 0 && len(r.operations) == 0
+	return r.duds == 0 && r.bar == span{} && r.flakes == 0 && len(r.operations) == 0
 }
 
 // barred reports whether the tokens are so bad that callers get an error.
@@ -145,7 +136,7 @@ func (m *Machine) judge(now time.Time, n *Need) (Decision, bool) {
 	case n.Replaced:
 		return m.refuse(now, n), true
 	}
-	return m.condemn(now, n)
+	return m.condemn(now)
 }
 
 // resend is the decision to send the token again after the next of waits.
@@ -188,20 +179,8 @@ func (m *Machine) flaky() bool { return m.trouble != nil && m.trouble.flakes > 0
 
 // condemn notes that nothing accepts the token in use [12]. It decides unless
 // the token may be replaced.
-func (m *Machine) condemn(now time.Time, n *Need) (Decision, bool) {
+func (m *Machine) condemn(now time.Time) (Decision, bool) {
 	r, t := &m.troubled().rejections, &m.token
-	if r.last != t.id {
-		r.last = t.id
-		if r.barren++; t.login {
-			r.barren = 1
-		}
-		if r.barren == 1 {
-			r.trial = span{}
-		}
-	}
-	if r.trial == (span{}) {
-		r.trial = lasting(now, trial)
-	}
 	if r.dud != t.id {
 		r.dud = t.id
 		r.duds++
@@ -216,26 +195,12 @@ func (m *Machine) condemn(now time.Time, n *Need) (Decision, bool) {
 			r.logins++
 		}
 	}
-	if m.barren() > maxDuds && !r.trial.holds(now) && !n.NoUser && m.canLogIn(now, n) && !r.relogin.holds(now) {
-		if d := m.logIn(now, n); d.Action == Wait {
-			return d, true
-		}
-	}
 	if m.Renewable() && !r.another.holds(now) || !m.Renewable() && !r.relogin.holds(now) {
 		return Decision{}, false
 	}
 	r.bar = lasting(now, step(firstBar, longestBar, r.bars))
 	r.bars++
 	return m.bar(), true
-}
-
-// barren is how many tokens in a row, each got by the one before, nothing accepted; 0 if
-// no person can log in instead.
-func (m *Machine) barren() int32 {
-	if m.policy.Grant != Person || !m.Renewable() || m.trouble == nil {
-		return 0
-	}
-	return m.trouble.rejections.barren
 }
 
 // bar is the decision for everybody after too many rejections.

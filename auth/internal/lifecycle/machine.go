@@ -221,8 +221,7 @@ func (m *Machine) Forgive() {
 			p.err = p.plain
 		}
 		t.reprieve()
-		r := t.rejections
-		t.rejections = rejections{flakes: r.flakes, barren: r.barren, last: r.last, trial: r.trial}
+		t.rejections = rejections{flakes: t.rejections.flakes}
 		m.tidy()
 	}
 }

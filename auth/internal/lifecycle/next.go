@@ -267,9 +267,6 @@ func (m *Machine) authorization(now time.Time, n *Need) Decision {
 	if m.Usable(now) && (!m.token.rejected || n.got()) {
 		return Decision{Action: Use}
 	}
-	if m.token.rejected && m.barren() > 1 {
-		return m.logIn(now, n) // the program has a person, and refreshes lead nowhere
-	}
 	return m.replace(now, n)
 }
 

@@ -152,7 +152,7 @@ func (t *trouble) tick(now time.Time) {
 			p.from, p.until, p.soon = 0, 0, 0
 		}
 	}
-	for _, s := range []*span{&t.gone, &t.bar, &t.another, &t.relogin, &t.trial} {
+	for _, s := range []*span{&t.gone, &t.bar, &t.another, &t.relogin} {
 		if s.before(now) {
 			*s = span{}
 		}
